@@ -1,0 +1,31 @@
+// Command quickstart is the page of the README: a live clock that survives a cut network.
+package main
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/buffkit/buffkit/push"
+)
+
+const page = `<h1>…</h1><script>
+new EventSource("/events").onmessage = e => document.querySelector("h1").textContent = e.data
+</script>`
+
+func main() {
+	broker, err := push.New(push.Public("clock"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		for now := range time.Tick(time.Second) {
+			broker.Publish(context.Background(), push.Event{Topic: "clock", Data: []byte(now.Format(time.TimeOnly))})
+		}
+	}()
+	http.Handle("GET /events", broker)
+	http.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, page) })
+	log.Fatal(http.ListenAndServe("localhost:8080", nil))
+}
