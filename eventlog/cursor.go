@@ -1,0 +1,171 @@
+package eventlog
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// MaxCursorBytes bounds the text of a cursor.
+const MaxCursorBytes = 1024 // the text travels in a header; 64 partitions of 15 bytes fit
+
+const cursorBase = 36 // the shortest text that strconv writes: digits and lower-case letters
+
+// Cursor is a place in a log: its epoch and one offset for each partition that was read. The zero Cursor is before
+// everything and has no text. A Cursor is immutable; copies are cheap and share memory.
+type Cursor struct {
+	epoch uint64
+	first Offset     // of partition 0
+	rest  []position // of the other partitions, ascending; nil where there is one partition
+}
+
+type position struct {
+	partition uint32
+	offset    Offset
+}
+
+// NewCursor returns the cursor of an offset in partition 0. A log's epoch is never 0.
+func NewCursor(epoch uint64, offset Offset) Cursor { return Cursor{epoch: epoch, first: offset} }
+
+// IsZero tells whether it is the zero Cursor.
+func (c Cursor) IsZero() bool { return c.epoch == 0 }
+
+// Epoch is the identity of the log it belongs to, 0 for the zero Cursor.
+func (c Cursor) Epoch() uint64 { return c.epoch }
+
+// At returns the offset in a partition, 0 if the cursor doesn't name the partition.
+func (c Cursor) At(partition uint32) Offset {
+	if partition == 0 {
+		return c.first
+	}
+	if i, ok := c.find(partition); ok {
+		return c.rest[i].offset
+	}
+	return 0
+}
+
+// With returns the cursor with the partition's offset replaced.
+func (c Cursor) With(partition uint32, offset Offset) Cursor {
+	if partition == 0 {
+		c.first = offset
+		return c
+	}
+	i, ok := c.find(partition)
+	c.rest = slices.Clone(c.rest)
+	if ok {
+		c.rest[i].offset = offset
+	} else {
+		c.rest = slices.Insert(c.rest, i, position{partition, offset})
+	}
+	return c
+}
+
+func (c Cursor) find(partition uint32) (int, bool) {
+	return slices.BinarySearchFunc(c.rest, partition, func(p position, want uint32) int {
+		return int(int64(p.partition) - int64(want))
+	})
+}
+
+// Beyond tells whether c is further than seen in some partition, so that an event at c is no repeat for a reader at seen.
+// Cursors of different epochs can't be compared; c then counts as beyond.
+func (c Cursor) Beyond(seen Cursor) bool {
+	if c.epoch != seen.epoch || c.first > seen.first {
+		return true
+	}
+	for _, p := range c.rest {
+		if p.offset > seen.At(p.partition) {
+			return true
+		}
+	}
+	return false
+}
+
+// String returns the text that goes into the id of an event, "" for the zero Cursor.
+func (c Cursor) String() string { return string(c.AppendText(nil)) }
+
+// AppendText appends the text form to dst.
+func (c Cursor) AppendText(dst []byte) []byte {
+	if c.IsZero() {
+		return dst
+	}
+	dst = strconv.AppendUint(dst, c.epoch, cursorBase)
+	if c.first > 0 || len(c.rest) == 0 {
+		dst = append(dst, '.')
+		dst = strconv.AppendUint(dst, uint64(c.first), cursorBase)
+	}
+	for _, p := range c.rest {
+		dst = append(dst, '.')
+		dst = strconv.AppendUint(dst, uint64(p.partition), cursorBase)
+		dst = append(dst, '-')
+		dst = strconv.AppendUint(dst, uint64(p.offset), cursorBase)
+	}
+	return dst
+}
+
+// ParseCursor reads the text form. "" is the zero Cursor. Any text that String doesn't write is refused with an error that
+// wraps ErrBadCursor, so a cursor has one text.
+func ParseCursor(text string) (Cursor, error) {
+	if text == "" {
+		return Cursor{}, nil
+	}
+	if len(text) > MaxCursorBytes {
+		return Cursor{}, fmt.Errorf("%w: %d bytes, at most %d", ErrBadCursor, len(text), MaxCursorBytes)
+	}
+	head, tail, ok := strings.Cut(text, ".")
+	if !ok {
+		return Cursor{}, fmt.Errorf("%w: no offset", ErrBadCursor)
+	}
+	epoch, err := parseDigits(head)
+	if err != nil || epoch == 0 {
+		return Cursor{}, fmt.Errorf("%w: bad epoch", ErrBadCursor)
+	}
+	c := Cursor{epoch: epoch}
+	if err := c.parsePositions(tail); err != nil {
+		return Cursor{}, err
+	}
+	return c, nil
+}
+
+func (c *Cursor) parsePositions(text string) error {
+	first := true
+	for part := range strings.SplitSeq(text, ".") {
+		name, digits, named := strings.Cut(part, "-")
+		if !named {
+			name, digits = "0", part
+		}
+		partition, err1 := parseDigits(name)
+		offset, err2 := parseDigits(digits)
+		switch {
+		case err1 != nil || err2 != nil || partition > 1<<32-1:
+			return fmt.Errorf("%w: bad position", ErrBadCursor)
+		case named == (partition == 0):
+			return fmt.Errorf("%w: partition 0 is written without its number, the others with it", ErrBadCursor)
+		case !named && !first:
+			return fmt.Errorf("%w: positions out of order", ErrBadCursor)
+		case !named && offset == 0 && len(text) > 1:
+			return fmt.Errorf("%w: needless position", ErrBadCursor)
+		case len(c.rest) > 0 && uint64(c.rest[len(c.rest)-1].partition) >= partition:
+			return fmt.Errorf("%w: positions out of order", ErrBadCursor)
+		}
+		first = false
+		if partition == 0 {
+			c.first = Offset(offset)
+			continue
+		}
+		c.rest = append(c.rest, position{uint32(partition), Offset(offset)})
+	}
+	return nil
+}
+
+// parseDigits is strconv.ParseUint, for just what AppendUint writes: no sign, underscore, capital or leading zero.
+func parseDigits(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, cursorBase, 64)
+	if err != nil {
+		return 0, err
+	}
+	if (s[0] == '0' && len(s) > 1) || s[0] == '+' || strings.ToLower(s) != s {
+		return 0, strconv.ErrSyntax
+	}
+	return n, nil
+}
