@@ -11,62 +11,60 @@ import (
 
 // Defaults of Options and Limits.
 const (
-	DefaultHeartbeat    = 15 * time.Second // under the idle limits of nginx (60 s) and Cloudflare (100 s), and of most mobile NATs (30 s)
-	DefaultRetry        = 2 * time.Second  // the middle of what browsers choose by themselves (Chromium 3 s, Firefox 5 s), and people don't notice
-	DefaultWriteTimeout = 10 * time.Second // a phone in a tunnel may take this long; its kernel buffers more than it would be sent meanwhile
-	DefaultDrainWindow  = 5 * time.Second  // half of the 10 s that container platforms commonly leave between SIGTERM and SIGKILL
-	DefaultSessionTTL   = 5 * time.Minute  // a lift, a tunnel, a coffee; a detached session costs under 400 bytes
-	DefaultTokenGrace   = 1 * time.Minute  // the answer with a new token may be lost, and the client needs time to find that out
-	DefaultTokenTTL     = 24 * time.Hour
+	DefaultHeartbeat    = 15 * time.Second // under the idle limits of nginx (60 s), Cloudflare (100 s) and most mobile NATs (30 s)
+	DefaultRetry        = 2 * time.Second  // about what browsers choose by themselves (Chromium 3 s, Firefox 5 s), and people don't notice
+	DefaultWriteTimeout = 10 * time.Second // a phone in a tunnel is back by then, or resumes
+	DefaultDrainWindow  = 5 * time.Second  // half of the 10 s that Docker leaves between SIGTERM and SIGKILL
+	DefaultSessionTTL   = 5 * time.Minute  // a lift, a tunnel, a coffee
+	DefaultTokenTTL     = 24 * time.Hour   // a working day and a night: a laptop that was shut in the evening resumes in the morning
+	DefaultTokenGrace   = time.Minute      // the answer with the new token may be lost, and the client needs time to find that out
 
-	DefaultMaxTopics      = 64        // what one stream may follow
-	DefaultMaxBehind      = 1024      // events; only for SkipToLatest
-	DefaultMaxBatchBytes  = 64 << 10  // joined into one write; more brings no throughput (bench/)
-	DefaultMaxConnections = 1_000_000 // a backstop: file descriptors end first
+	DefaultMaxTopics      = 64        // more is a sign of a topic that should be one, and every read looks at each
+	DefaultMaxBehind      = 1024      // events
+	DefaultMaxBatchBytes  = 64 << 10  // past this size a write costs by the byte, and joining saves nothing
+	DefaultMaxConnections = 1_000_000 // a backstop: descriptors end first
 )
 
-// AuthorizeFunc decides what a request may read, and as whom. Its calls overlap. An error refuses the stream:
-// ErrUnauthorized, ErrForbidden, ErrStop and *Refusal are told to the client, of any other it learns only that
-// the server had a fault, and the error goes to the log.
-type AuthorizeFunc func(r *http.Request) (Grant, error)
-
-// SnapshotFunc renders the current state of the topics after their history was lost, as events for that one client.
-// They leave without ids, and the stream goes on from a place before the call, so that nothing falls between the state and the
-// changes to it; a change made during the call may come twice. Its calls overlap. The context ends with the client. After an
-// error the client is cut, and asks again.
+// SnapshotFunc renders the current state of topics whose history was lost, as events for that one client; their Topic
+// is ignored. They leave without ids, and the stream goes on from a place before the call, so nothing falls between the
+// state and the changes to it; a change made during the call may come twice. Calls overlap. The context ends with the
+// client. After an error or a panic the client is cut; it asks again from where it was.
 type SnapshotFunc func(ctx context.Context, lost Lost) ([]Event, error)
 
 // Options of New. The zero value, and nil, mean the defaults.
 type Options struct {
-	// Log keeps the events. Default: an eventlog.Memory that the broker closes. A given log isn't closed by the broker.
+	// Log keeps the events. Default: an eventlog.Memory, which the broker closes. A given log isn't closed by the broker.
 	Log eventlog.Log
-	// Snapshot heals a gap. Without it the client is only told.
+	// Snapshot heals gaps. Without it the client is only told.
 	Snapshot SnapshotFunc
 	// Limits bound what clients can take.
 	Limits Limits
-	// Hooks observe. They run on the path they observe: keep them short. A panic in one is recovered and logged.
+	// Hooks observe.
 	Hooks Hooks
 	// Logger gets what nobody else is told. Default: slog.Default().
 	Logger *slog.Logger
 
-	// Heartbeat is the longest silence on a stream. Default DefaultHeartbeat. At least 1 ms.
+	// Heartbeat is the longest silence on a stream. Default DefaultHeartbeat.
 	Heartbeat time.Duration
-	// Retry is how long a client waits before it reconnects; each is told between half and one and a half of it. Default DefaultRetry.
+	// Retry is how long a client waits before it reconnects; each is told between half and one and a half of it.
+	// Default DefaultRetry.
 	Retry time.Duration
-	// WriteTimeout is how long one write may wait for a client before it is cut. It can resume. Default DefaultWriteTimeout.
+	// WriteTimeout is how long one write may wait for a client before the client is cut. It can resume.
+	// Default DefaultWriteTimeout.
 	WriteTimeout time.Duration
-	// DrainWindow is the time over which Drain spreads the goodbyes and the reconnects. Default DefaultDrainWindow.
+	// DrainWindow is the time over which Drain spreads the goodbyes, and the clients' return. Default DefaultDrainWindow.
 	DrainWindow time.Duration
 
-	// SessionTTL is how long a session is kept after its last connection. Default DefaultSessionTTL.
+	// SessionTTL is how long a session is kept after its last connection ended. Default DefaultSessionTTL.
 	SessionTTL time.Duration
-	// SessionCookie names the cookie that carries the session token, so that a browser keeps its session, and its cursor, over a
-	// reload. Default: no cookie. It is HttpOnly, SameSite=Lax, and Secure if the request came by TLS or SessionCookieSecure is set.
+	// SessionCookie names the cookie that carries the session token, so that a browser keeps its session, and the place it
+	// last proved to have reached, over a reload. Default "": no cookie. It is HttpOnly and SameSite=Lax, and Secure if the
+	// request came by TLS.
 	SessionCookie string
-	// SessionCookieSecure marks the cookie Secure although TLS ends before this process.
+	// SessionCookieSecure makes the cookie Secure where TLS ends before this process.
 	SessionCookieSecure bool
-	// Keys sign session tokens: the first signs, all verify, so that a secret can be rotated. Default: a random key of this
-	// process, whose tokens end with it. A secret has at least 32 bytes.
+	// Keys sign session tokens: the first signs, all verify, so that a secret can be rotated. Default: a random key, so
+	// that tokens end with the process.
 	Keys []Key
 	// TokenTTL is how long a token is accepted. Default DefaultTokenTTL.
 	TokenTTL time.Duration
@@ -74,12 +72,73 @@ type Options struct {
 	TokenGrace time.Duration
 }
 
-// Limits bound what clients can take. Zero fields mean the defaults; a negative one means no limit.
+// Limits bound what clients can take. A zero field means its default, a negative one no limit.
 type Limits struct {
 	MaxConnections           int // open streams in all. Default DefaultMaxConnections
 	MaxConnectionsPerUser    int // open streams of one Grant.User. Default: no limit
 	MaxConnectionsPerSession int // open streams of one session. Default: no limit
 	MaxTopics                int // topics of one stream. Default DefaultMaxTopics
-	MaxBehind                int // events a SkipToLatest stream may lie behind. Default DefaultMaxBehind
-	MaxBatchBytes            int // bytes joined into one write; one event may be larger. Default DefaultMaxBatchBytes
+	MaxBehind                int // events that a SkipToLatest stream may lie behind. Default DefaultMaxBehind
+	MaxBatchBytes            int // bytes joined into one write; a single event may be larger. Default DefaultMaxBatchBytes
+}
+
+// withDefaults returns a copy with the defaults filled in, or says which option is wrong.
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	durations := []struct {
+		name string
+		d    *time.Duration
+		def  time.Duration
+	}{
+		{"Heartbeat", &c.Heartbeat, DefaultHeartbeat},
+		{"Retry", &c.Retry, DefaultRetry},
+		{"WriteTimeout", &c.WriteTimeout, DefaultWriteTimeout},
+		{"DrainWindow", &c.DrainWindow, DefaultDrainWindow},
+		{"SessionTTL", &c.SessionTTL, DefaultSessionTTL},
+		{"TokenTTL", &c.TokenTTL, DefaultTokenTTL},
+		{"TokenGrace", &c.TokenGrace, DefaultTokenGrace},
+	}
+	for _, f := range durations {
+		switch {
+		case *f.d == 0:
+			*f.d = f.def
+		case *f.d < time.Millisecond:
+			return c, fmt.Errorf("push: Options.%s is %v: give at least a millisecond, or 0 for %v", f.name, *f.d, f.def)
+		}
+	}
+	for i, k := range c.Keys {
+		if err := k.check(); err != nil {
+			return c, fmt.Errorf("push: Options.Keys[%d]: %w", i, err)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Limits = c.Limits.withDefaults()
+	return c, nil
+}
+
+func (l Limits) withDefaults() Limits {
+	l.MaxConnections = limit(l.MaxConnections, DefaultMaxConnections)
+	l.MaxConnectionsPerUser = limit(l.MaxConnectionsPerUser, noLimit)
+	l.MaxConnectionsPerSession = limit(l.MaxConnectionsPerSession, noLimit)
+	l.MaxTopics = limit(l.MaxTopics, DefaultMaxTopics)
+	l.MaxBehind = limit(l.MaxBehind, DefaultMaxBehind)
+	l.MaxBatchBytes = limit(l.MaxBatchBytes, DefaultMaxBatchBytes)
+	return l
+}
+
+const noLimit = int(^uint(0) >> 1)
+
+func limit(n, def int) int {
+	switch {
+	case n == 0:
+		return def
+	case n < 0:
+		return noLimit
+	}
+	return n
 }

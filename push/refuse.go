@@ -1,0 +1,77 @@
+package push
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Errors that an AuthorizeFunc returns to refuse a request, and that the broker refuses with.
+var (
+	// ErrUnauthorized refuses a request that doesn't say who it is.
+	ErrUnauthorized = errors.New("push: not signed in")
+	// ErrForbidden refuses a topic that the request may not read.
+	ErrForbidden = errors.New("push: not allowed to read this")
+	// ErrStop answers 204: an EventSource then stops for ever.
+	ErrStop = errors.New("push: stream is over")
+	// ErrBadTopic refuses a topic name that isn't one, at Publish too.
+	ErrBadTopic = errors.New("push: bad topic name")
+	// ErrTooManyTopics refuses a request for more than Limits.MaxTopics.
+	ErrTooManyTopics = errors.New("push: too many topics")
+	// ErrTooManyConnections refuses a stream over one of the limits on connections.
+	ErrTooManyConnections = errors.New("push: too many connections")
+	// ErrDraining refuses streams after Drain was called.
+	ErrDraining = errors.New("push: server is draining")
+
+	// ErrTokenInvalid refuses a session token that no key of ours has signed, or that isn't one.
+	ErrTokenInvalid = errors.New("push: invalid session token")
+	// ErrTokenExpired refuses a session token that is too old.
+	ErrTokenExpired = errors.New("push: session token expired")
+	// ErrTokenForeign refuses a session token of another user.
+	ErrTokenForeign = errors.New("push: session token of another user")
+	// ErrTokenReplayed refuses a session token that was replaced by a newer one, and revokes its session: two parties hold it.
+	ErrTokenReplayed = errors.New("push: session token was used before")
+	// ErrRevoked refuses, and ends, a session after Revoke.
+	ErrRevoked = errors.New("push: session was revoked")
+
+	// ErrSlow ends a stream whose client didn't take a write in time.
+	ErrSlow = errors.New("push: client too slow")
+	// ErrExpired ends a stream at Grant.Expires.
+	ErrExpired = errors.New("push: grant expired")
+	// ErrClosed is returned by every call after Close, and ends all streams.
+	ErrClosed = errors.New("push: broker is closed")
+	// ErrNoSession is returned for a session that the broker doesn't have.
+	ErrNoSession = errors.New("push: no such session")
+)
+
+// Refusal is an error of an AuthorizeFunc with an answer of the app's own.
+type Refusal struct {
+	Code    string        // told to the client; not one of docs/wire.md, section 6
+	Message string        // told to the client, for people
+	Status  int           // for clients that can read it, 400 to 599. Default 403
+	Retry   time.Duration // when the client may ask again. Default: Options.Retry with jitter
+}
+
+func (r *Refusal) Error() string { return "push: refused: " + r.Code + ": " + r.Message }
+
+// refusals gives the errors above their code and status on the wire (docs/wire.md, section 6).
+var refusals = []struct {
+	err    error
+	code   string
+	status int
+}{
+	{ErrUnauthorized, "unauthorized", http.StatusUnauthorized},
+	{ErrForbidden, "forbidden", http.StatusForbidden},
+	{ErrBadTopic, "bad_request", http.StatusBadRequest},
+	{ErrTooManyTopics, "too_many_topics", http.StatusBadRequest},
+	{ErrTooManyConnections, "limit", http.StatusTooManyRequests},
+	{ErrDraining, "draining", http.StatusServiceUnavailable},
+	{ErrTokenInvalid, "token_invalid", http.StatusUnauthorized},
+	{ErrTokenExpired, "token_expired", http.StatusUnauthorized},
+	{ErrTokenForeign, "token_foreign", http.StatusUnauthorized},
+	{ErrTokenReplayed, "token_replayed", http.StatusUnauthorized},
+	{ErrRevoked, "revoked", http.StatusUnauthorized},
+	{ErrSlow, "slow", http.StatusServiceUnavailable},
+	{ErrExpired, "expired", http.StatusUnauthorized},
+	{ErrClosed, "closed", http.StatusServiceUnavailable},
+}
