@@ -136,6 +136,18 @@ func TestRepeatsAreDroppedOverConnections(t *testing.T) {
 	})
 }
 
+// A load balancer may lead to another server than before, whose ids mean something else.
+func TestRepeatsAreDroppedOnlyAfterAnOpenOnThatConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, sends(opened, event("1.9", "a")), sends(event("1.9", "b")))
+		data, err := follow(t.Context(), s, client.Options{})
+		if want := []string{"a", "b"}; err != nil || !slices.Equal(data, want) {
+			t.Errorf("got %q, %v, want %q", data, err, want)
+		}
+	})
+}
+
 func TestEventIDIsTheCursorToGoOnFrom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -304,6 +316,19 @@ func TestRefusedTokenIsDroppedOnce(t *testing.T) {
 		}
 		if got, want := s.headers("Last-Event-Id"), []string{"-", "k.1", "k.1"}; !slices.Equal(got, want) {
 			t.Errorf("asked for %q, want %q", got, want)
+		}
+	})
+}
+
+func TestTokenRefusedByByeIsDropped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, sends("event: buffkit.bye\ndata: {\"code\":\"token_foreign\",\"retry\":1}\n\n"))
+		if _, err := follow(t.Context(), s, client.Options{Header: http.Header{"Buffkit-Session": {"t0"}}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := s.headers("Buffkit-Session"), []string{"t0", "-"}; !slices.Equal(got, want) {
+			t.Errorf("sent %q, want %q", got, want)
 		}
 	})
 }
