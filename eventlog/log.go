@@ -101,7 +101,8 @@ type Offset uint64
 // Time is about when the event was appended: exact to a microsecond unless a partition took more than one event a microsecond.
 func (o Offset) Time() time.Time { return time.UnixMicro(int64(o)) }
 
-// next returns the offset that follows prev at the time now.
-func (o Offset) next(now time.Time) Offset {
-	return max(o+1, Offset(max(now.UnixMicro(), 0)))
-}
+// offsetAt returns the offset of a time, 0 for one before 1970.
+func offsetAt(t time.Time) Offset { return Offset(max(t.UnixMicro(), 0)) }
+
+// next returns the offset that follows o at the time now.
+func (o Offset) next(now time.Time) Offset { return max(o+1, offsetAt(now)) }

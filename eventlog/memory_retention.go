@@ -87,13 +87,14 @@ func (m *Memory) trimTopic(t *topic, now time.Time) {
 	for t.count > 1 && (t.count > t.keep.Count || t.wire > t.keep.Bytes) {
 		m.bytes -= t.drop()
 	}
-	if t.keep.Age == time.Duration(unlimited) {
-		return
-	}
-	limit := Offset(max(now.Add(-t.keep.Age).UnixMicro(), 0))
-	for t.count > 0 && t.oldest() < limit {
+	for t.count > 0 && t.keep.expires(t.oldest()) <= offsetAt(now) {
 		m.bytes -= t.drop()
 	}
+}
+
+// expires returns when an event is too old. Without a limit that is in 292 years.
+func (r Retention) expires(o Offset) Offset {
+	return o + Offset(r.Age/time.Microsecond) + 1 // in whole microseconds, never none
 }
 
 // sweep drops what has become too old, until Close.
@@ -121,7 +122,7 @@ func (m *Memory) sweepSome(now time.Time) bool {
 	}
 	m.bytes -= m.keys.expire(now.Add(-m.opts.IdempotencyWindow))
 	for range sweepBatch {
-		if len(m.due) == 0 || m.due[0].dueAt().After(now) {
+		if len(m.due) == 0 || m.due[0].dueAt > offsetAt(now) {
 			return false
 		}
 		t := heap.Pop(&m.due).(*topic)
@@ -201,19 +202,17 @@ func (c *classes) largest() *topic {
 // for another reason: it is then looked at once too early, and put back.
 type dueQueue []*topic
 
-func (t *topic) dueAt() time.Time { return t.dueSince.Time().Add(t.keep.Age) }
-
-// add puts a topic into the queue, if it has events that age and isn't in it.
+// add puts a topic into the queue, if it has events and isn't in it.
 func (q *dueQueue) add(t *topic) {
-	if t.dueIndex >= 0 || t.count == 0 || t.keep.Age == time.Duration(unlimited) {
+	if t.dueIndex >= 0 || t.count == 0 {
 		return
 	}
-	t.dueSince = t.oldest()
+	t.dueAt = t.keep.expires(t.oldest())
 	heap.Push(q, t)
 }
 
 func (q dueQueue) Len() int           { return len(q) }
-func (q dueQueue) Less(i, j int) bool { return q[i].dueAt().Before(q[j].dueAt()) }
+func (q dueQueue) Less(i, j int) bool { return q[i].dueAt < q[j].dueAt }
 func (q dueQueue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].dueIndex, q[j].dueIndex = i, j

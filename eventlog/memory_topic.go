@@ -25,7 +25,7 @@ type topic struct {
 	prev, next *topic // in its class
 
 	dueIndex int    // where in dueQueue it is, -1 if it isn't
-	dueSince Offset // of its oldest event when it was put there
+	dueAt    Offset // when its oldest event of the time it was put there expires
 }
 
 type chunk struct {
