@@ -65,7 +65,8 @@ type Entry struct {
 	Topic string
 	// Offset is its place in its partition.
 	Offset Offset
-	// Prev is the offset before it in its topic, 0 for the first event ever.
+	// Prev is the offset before it in its topic, 0 for the first event ever. A log that has forgotten the topic since may
+	// name a later offset, but none behind which the topic had an event before this one.
 	Prev Offset
 	// Key is the event's conflation key, or "".
 	Key string

@@ -158,7 +158,7 @@ func (m *Memory) topicFor(name string) *topic {
 	if m.opts.RetentionOf != nil {
 		keep = m.opts.RetentionOf(name).or(keep)
 	}
-	t := newTopic(name, keep)
+	t := newTopic(name, keep, m.floor)
 	m.topics[t.name] = t
 	m.bytes += t.overhead()
 	return t

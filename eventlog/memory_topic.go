@@ -47,8 +47,9 @@ const (
 	topicBytes    = int64(unsafe.Sizeof(topic{})) + 48 // and its share of the map and the due queue
 )
 
-func newTopic(name string, keep Retention) *topic {
-	return &topic{name: strings.Clone(name), keep: keep, dueIndex: -1}
+// newTopic returns a topic that may have been forgotten: all its events up to trimmed are gone, if there were any.
+func newTopic(name string, keep Retention, trimmed Offset) *topic {
+	return &topic{name: strings.Clone(name), keep: keep, trimmed: trimmed, dueIndex: -1}
 }
 
 // overhead is the memory of a topic without its chunks.
