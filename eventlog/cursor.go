@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -63,7 +64,7 @@ func (c Cursor) With(partition uint32, offset Offset) Cursor {
 
 func (c Cursor) find(partition uint32) (int, bool) {
 	return slices.BinarySearchFunc(c.rest, partition, func(p position, want uint32) int {
-		return int(int64(p.partition) - int64(want))
+		return cmp.Compare(p.partition, want)
 	})
 }
 

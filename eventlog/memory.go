@@ -11,17 +11,16 @@ import (
 
 // Defaults of MemoryOptions and Retention.
 const (
-	DefaultRetentionCount = 10_000               // events of a topic: an hour at three a second
-	DefaultRetentionBytes = 4 << 20              // 4 MiB of a topic
-	DefaultRetentionAge   = time.Hour            // a long lift, a lunch
-	DefaultMaxBytes       = 256 << 20            // 256 MiB: a quarter of the smallest machine people rent
-	DefaultMaxTopics      = 1 << 20              // a topic costs about 300 bytes without its events
-	DefaultMaxEventBytes  = 1 << 20              // 1 MiB; an event is a fragment of a page, not a file
-	DefaultIdempotency    = 5 * time.Minute      // as long as a publisher may still retry
-	maxEventBytes         = 1 << 30              // positions within a chunk are 32 bits
-	sweepInterval         = time.Second          // how late an event may expire
-	sweepBatch            = 1024                 // topics that are trimmed in one go under the lock
-	unlimited             = int64(math.MaxInt64) // what a negative limit means
+	DefaultRetentionCount = 10_000          // events of a topic: an hour at three a second
+	DefaultRetentionBytes = 4 << 20         // 4 MiB of a topic
+	DefaultRetentionAge   = time.Hour       // a long lift, a lunch
+	DefaultMaxBytes       = 256 << 20       // 256 MiB: a quarter of the smallest machine people rent
+	DefaultMaxTopics      = 1 << 20         // a topic costs about 300 bytes without its events
+	DefaultMaxEventBytes  = 1 << 20         // 1 MiB; an event is a fragment of a page, not a file
+	DefaultIdempotency    = 5 * time.Minute // as long as a publisher may still retry
+	maxEventBytes         = 1 << 30         // positions within a chunk are 32 bits
+	sweepInterval         = time.Second     // how late an event may expire
+	sweepBatch            = 1024            // topics that are trimmed in one go under the lock
 )
 
 // Retention is how much of a topic is kept: what is over any of the limits is dropped, oldest first. A zero field means its
@@ -92,29 +91,30 @@ func NewMemory(opts *MemoryOptions) *Memory {
 
 func (o *MemoryOptions) setDefaults() {
 	o.Retention = o.Retention.or(Retention{DefaultRetentionCount, DefaultRetentionBytes, DefaultRetentionAge})
-	o.MaxBytes = or(o.MaxBytes, DefaultMaxBytes)
-	o.MaxTopics = int(or(int64(o.MaxTopics), DefaultMaxTopics))
-	o.MaxEventBytes = int(min(or(int64(o.MaxEventBytes), DefaultMaxEventBytes), maxEventBytes))
-	o.IdempotencyWindow = time.Duration(or(int64(o.IdempotencyWindow), int64(DefaultIdempotency)))
+	o.MaxBytes = or(o.MaxBytes, DefaultMaxBytes, math.MaxInt64)
+	o.MaxTopics = or(o.MaxTopics, DefaultMaxTopics, math.MaxInt)
+	o.MaxEventBytes = min(or(o.MaxEventBytes, DefaultMaxEventBytes, maxEventBytes), maxEventBytes)
+	o.IdempotencyWindow = or(o.IdempotencyWindow, DefaultIdempotency, math.MaxInt64)
 }
 
-// or returns the retention with its zero fields from def.
+// or returns the retention with its zero fields from def, and no negative ones.
 func (r Retention) or(def Retention) Retention {
 	return Retention{
-		Count: int(or(int64(r.Count), int64(def.Count))),
-		Bytes: or(r.Bytes, def.Bytes),
-		Age:   time.Duration(or(int64(r.Age), int64(def.Age))),
+		Count: or(r.Count, def.Count, math.MaxInt),
+		Bytes: or(r.Bytes, def.Bytes, math.MaxInt64),
+		Age:   or(r.Age, def.Age, math.MaxInt64),
 	}
 }
 
-func or(n, def int64) int64 {
+// or returns a limit: def for 0, none for a negative one.
+func or[T int | int64 | time.Duration](limit, def, none T) T {
 	switch {
-	case n == 0:
+	case limit == 0:
 		return def
-	case n < 0:
-		return unlimited
+	case limit < 0:
+		return none
 	}
-	return n
+	return limit
 }
 
 // Head implements Log.

@@ -6,6 +6,7 @@
 package logtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -236,7 +237,7 @@ func testTopics(t *testing.T, newLog Factory) {
 		if x.Partition != y.Partition {
 			return 0
 		}
-		return int(int64(x.Offset - y.Offset))
+		return cmp.Compare(x.Offset, y.Offset)
 	}); !sorted {
 		t.Error("entries aren't in offset order")
 	}
