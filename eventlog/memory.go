@@ -27,7 +27,7 @@ const (
 // default, a negative one no limit. The newest event of a topic is dropped by Age only.
 type Retention struct {
 	Count int           // events. Default DefaultRetentionCount
-	Bytes int64         // bytes on the wire. Default DefaultRetentionBytes
+	Bytes int64         // bytes on the wire, and of keys. Default DefaultRetentionBytes
 	Age   time.Duration // since it was appended, a second more at most. Default DefaultRetentionAge
 }
 
@@ -36,7 +36,7 @@ type MemoryOptions struct {
 	// Retention of every topic.
 	Retention Retention
 	// RetentionOf, if set, gives the retention of a topic when its first event comes; zero fields then mean those of Retention.
-	// It is called under the log's lock: it must not call the log.
+	// It is called under the log's lock: it must not call the log, nor panic.
 	RetentionOf func(topic string) Retention
 	// MaxBytes bounds the memory of all events, topics and idempotency keys. Over it, the oldest events of the largest topics
 	// are dropped, so that a busy topic doesn't push out the history of a quiet one. Default DefaultMaxBytes.
@@ -64,7 +64,8 @@ type Memory struct {
 	classes  classes           // the topics by size
 	due      dueQueue          // the topics by the age of their oldest event
 	keys     idempotency
-	bytes    int64
+	events   int        // of all topics
+	bytes    int64      // of all events, topics and keys
 	watchers []*watcher // replaced, never changed in place
 }
 
@@ -165,7 +166,7 @@ func (m *Memory) Close() error {
 		return ErrClosed
 	}
 	m.closed = true
-	m.topics, m.classes, m.due, m.keys, m.bytes = nil, classes{}, nil, idempotency{}, 0
+	m.topics, m.classes, m.due, m.keys, m.events, m.bytes = nil, classes{}, nil, idempotency{}, 0, 0
 	m.mu.Unlock()
 	close(m.done)
 	<-m.swept
@@ -179,16 +180,9 @@ type MemoryStats struct {
 	Bytes  int64 // memory they take, by the log's own books; at most MaxBytes
 }
 
-// Stats returns what the log holds now, all zero after Close. It looks at every topic.
+// Stats returns what the log holds now, all zero after Close.
 func (m *Memory) Stats() MemoryStats {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	s := MemoryStats{Bytes: m.bytes}
-	for _, t := range m.topics {
-		if t.count > 0 {
-			s.Topics++
-			s.Events += t.count
-		}
-	}
-	return s
+	return MemoryStats{Topics: m.liveTopics(), Events: m.events, Bytes: m.bytes}
 }

@@ -1,6 +1,9 @@
 package eventlog
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // idempotency remembers the keys of the window, oldest first.
 type idempotency struct {
@@ -18,25 +21,40 @@ type idempotencyEntry struct {
 	next   *idempotencyEntry
 }
 
-// idempotencyBytes is about what a key costs: its entry and its share of the map. "" costs nothing.
-func idempotencyBytes(topic, key string) int64 {
-	if key == "" {
+// idempotencyBytes is about what an event's key costs: its entry and its share of the map. No key costs nothing.
+func idempotencyBytes(event *Event) int64 {
+	if event.IdempotencyKey == "" {
 		return 0
 	}
-	return 160 + int64(len(topic)+len(key))
+	return 160 + int64(len(event.Topic)+len(event.IdempotencyKey))
 }
 
-// add remembers a key and returns the memory it takes.
-func (d *idempotency) add(key idempotencyKey, offset Offset, now time.Time) int64 {
-	e := &idempotencyEntry{key: key, offset: offset, at: now}
-	d.seen[key] = e
+// find returns the offset that the event got when it was stored before.
+func (d *idempotency) find(event *Event) (Offset, bool) {
+	if event.IdempotencyKey == "" {
+		return 0, false
+	}
+	e, ok := d.seen[idempotencyKey{event.Topic, event.IdempotencyKey}]
+	if !ok {
+		return 0, false
+	}
+	return e.offset, true
+}
+
+// add remembers the event's key, if it has one, and returns the memory it takes. The topic's name is the log's own copy.
+func (d *idempotency) add(event *Event, topic string, offset Offset, now time.Time) int64 {
+	if event.IdempotencyKey == "" {
+		return 0
+	}
+	e := &idempotencyEntry{key: idempotencyKey{topic, strings.Clone(event.IdempotencyKey)}, offset: offset, at: now}
+	d.seen[e.key] = e
 	if d.last == nil {
 		d.first = e
 	} else {
 		d.last.next = e
 	}
 	d.last = e
-	size := idempotencyBytes(key.topic, key.key)
+	size := idempotencyBytes(event)
 	d.bytes += size
 	return size
 }
@@ -46,7 +64,7 @@ func (d *idempotency) expire(limit time.Time) (freed int64) {
 	for d.first != nil && d.first.at.Before(limit) {
 		e := d.first
 		delete(d.seen, e.key)
-		freed += idempotencyBytes(e.key.topic, e.key.key)
+		freed += idempotencyBytes(&Event{Topic: e.key.topic, IdempotencyKey: e.key.key})
 		if d.first = e.next; d.first == nil {
 			d.last = nil
 		}
