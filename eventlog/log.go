@@ -28,7 +28,7 @@ type Log interface {
 	// The zero Cursor reads from the oldest event kept. It never waits for events to come.
 	//
 	// A topic that isn't whole after the cursor is named in Batch.Gaps and adds no entries to the batch.
-	// A topic nobody ever published to is whole and empty.
+	// A topic nobody ever published to is whole and empty. One that is asked for twice counts once.
 	//
 	// Errors: ErrClosed, the context's.
 	Read(ctx context.Context, topics []string, after Cursor, max int) (Batch, error)

@@ -1,6 +1,9 @@
 package eventlog
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Read implements Log.
 func (m *Memory) Read(ctx context.Context, topics []string, after Cursor, most int) (Batch, error) {
@@ -42,12 +45,19 @@ func (m *Memory) checkCursor(after Cursor) error {
 	return nil
 }
 
-func gapOfAll(topics []string, err error) []Gap {
-	gaps := make([]Gap, len(topics))
-	for i, topic := range topics {
-		gaps[i] = Gap{topic, err}
+func gapOfAll(topics []string, err error) (gaps []Gap) {
+	for _, topic := range topics {
+		gaps = appendGap(gaps, topic, err)
 	}
 	return gaps
+}
+
+// appendGap appends the gap of a topic, once.
+func appendGap(gaps []Gap, topic string, err error) []Gap {
+	if slices.ContainsFunc(gaps, func(g Gap) bool { return g.Topic == topic }) {
+		return gaps
+	}
+	return append(gaps, Gap{topic, err})
 }
 
 // reader walks one topic.
@@ -66,16 +76,18 @@ func (m *Memory) readersAfter(topics []string, after Cursor, readers []reader) (
 			trimmed = t.trimmed
 		}
 		if !after.IsZero() && after.first < trimmed {
-			b.Gaps = append(b.Gaps, Gap{name, ErrTrimmed})
+			b.Gaps = appendGap(b.Gaps, name, ErrTrimmed)
 			continue
 		}
-		if !known {
+		if !known || t.newest <= after.first || t.count == 0 {
 			continue
 		}
-		if at, n := t.after(after.first); n > 0 {
-			readers = append(readers, reader{t, at})
-			b.Behind += n
+		if slices.ContainsFunc(readers, func(r reader) bool { return r.topic == t }) {
+			continue // asked for twice
 		}
+		at, n := t.after(after.first)
+		readers = append(readers, reader{t, at})
+		b.Behind += n
 	}
 	return readers, b
 }

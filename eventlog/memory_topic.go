@@ -176,11 +176,8 @@ func (t *topic) isolate() {
 // place is an event of a topic while the log's lock is held.
 type place struct{ chunk, record int }
 
-// after returns the place of the first event beyond the offset, and how many events stand there and behind.
+// after returns the place of the first event beyond the offset, and how many events stand there and behind. There must be one.
 func (t *topic) after(offset Offset) (place, int) {
-	if t.count == 0 || t.newest <= offset {
-		return place{len(t.chunks), 0}, 0
-	}
 	ci := sort.Search(len(t.chunks), func(i int) bool { return t.chunks[i].newest() > offset })
 	records := t.chunks[ci].records
 	ri := sort.Search(len(records), func(i int) bool { return records[i].offset > offset })

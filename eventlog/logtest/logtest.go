@@ -41,6 +41,7 @@ func Run(t *testing.T, newLog Factory) {
 		{"a frame decodes to what was published", testFrames},
 		{"read goes on where it stopped", testPaging},
 		{"topics are read together in order", testTopics},
+		{"a topic that is asked for twice counts once", testRepeatedTopic},
 		{"each entry names the one before it in its topic", testPrev},
 		{"a topic nobody published to is whole and empty", testUnknownTopic},
 		{"the head moves a reader of a quiet topic on", testHead},
@@ -247,6 +248,20 @@ func testTopics(t *testing.T, newLog Factory) {
 	if !slices.Equal(got, want) {
 		t.Fatalf("read %q, want %q", got, want)
 	}
+}
+
+func testRepeatedTopic(t *testing.T, newLog Factory) {
+	log, other := open(t, newLog, Config{Retention: eventlog.Retention{Count: 3}}), open(t, newLog, Config{})
+	mustAppend(t, log, event("b", "0"))
+	start := mustHead(t, log)
+	mustAppend(t, log, event("a", "1"), event("b", "2"), event("a", "3"))
+	b := mustRead(t, log, start, 10, "a", "b", "a", "b", "b")
+	if got := slices.Sorted(slices.Values(data(b))); !slices.Equal(got, []string{"1", "2", "3"}) || b.Behind != 3 {
+		t.Errorf("read %q of %d behind, want each of 3 once", got, b.Behind)
+	}
+	mustAppend(t, log, event("a", "4"), event("a", "5"))
+	wantGaps(t, mustRead(t, log, start, 10, "a", "b", "a"), eventlog.ErrTrimmed, "a")
+	wantGaps(t, mustRead(t, log, mustHead(t, other), 10, "a", "b", "a"), eventlog.ErrOtherLog, "a", "b")
 }
 
 func testPrev(t *testing.T, newLog Factory) {
