@@ -101,6 +101,34 @@ func TestTheNewestEventIsKeptInTheSmallestBudget(t *testing.T) {
 	}
 }
 
+func TestWhatGivesWayToTheNewestEventIsTold(t *testing.T) {
+	t.Parallel()
+	log := newMemory(t, &eventlog.MemoryOptions{MaxBytes: 3000})
+	cursors := []eventlog.Cursor{mustHead(t, log)}
+	for i := range 100 {
+		e := event("t", "x")
+		e.IdempotencyKey = fmt.Sprint(i, strings.Repeat("k", i)) // less and less room is left
+		at, err := log.Append(t.Context(), e)
+		if errors.Is(err, eventlog.ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		cursors = append(cursors, at[0])
+		for seen, cursor := range cursors {
+			if b := mustRead(t, log, cursor, "t"); len(b.Gaps) == 0 && b.Behind != i+1-seen {
+				t.Fatalf("%d events were published after number %d, %d are read and no gap", i+1-seen, seen, b.Behind)
+			}
+		}
+		wantConsistent(t, log)
+	}
+	left := mustRead(t, log, eventlog.Cursor{}, "t").Entries
+	if n, dropped := len(left), len(cursors)-len(left); n == 0 || left[0].Prev != cursors[dropped-1].At(0) {
+		t.Errorf("the full log has the entries %+v; want the newest, the first of them naming the one before it", left)
+	}
+}
+
 func TestABatchOverTheBudgetIsRefused(t *testing.T) {
 	t.Parallel()
 	log := newMemory(t, &eventlog.MemoryOptions{MaxBytes: 100_000, MaxEventBytes: -1})

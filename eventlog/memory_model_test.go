@@ -20,7 +20,7 @@ func TestMemoryAgainstAModel(t *testing.T) {
 		for seed := range uint64(3) {
 			t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) {
 				t.Parallel()
-				script := make([]byte, 12_000)
+				script := make([]byte, 4000) // about a thousand steps
 				random := rand.New(rand.NewPCG(seed, 0))
 				for i := range script {
 					script[i] = byte(random.Uint32())

@@ -452,13 +452,22 @@ func testOwnership(t *testing.T, newLog Factory) {
 	if string(before.Frame) != frame {
 		t.Errorf("frame changed from %q to %q", frame, before.Frame)
 	}
-	if grown := append(before.Frame, "overwritten"...); len(grown) == 0 {
-		t.Fatal("unreachable")
+	entries := mustRead(t, log, eventlog.Cursor{}, 1000, "t").Entries
+	var frames []string
+	for _, e := range entries {
+		frames = append(frames, string(e.Frame))
 	}
-	b := mustRead(t, log, eventlog.Cursor{}, 2, "t")
-	if got := data(b); !slices.Equal(got, []string{"mine", "gone"}) {
-		t.Errorf("read %q", got)
+	for _, e := range entries {
+		if grown := append(e.Frame, "over what stands behind"...); len(grown) == 0 {
+			t.Fatal("unreachable")
+		}
 	}
+	for i, e := range mustRead(t, log, eventlog.Cursor{}, 1000, "t").Entries {
+		if string(e.Frame) != frames[i] {
+			t.Errorf("frame %q was overwritten with %q", frames[i], e.Frame)
+		}
+	}
+	wantData(t, mustRead(t, log, eventlog.Cursor{}, 2, "t"), "mine", "gone")
 }
 
 func testWatch(t *testing.T, newLog Factory) {
