@@ -145,9 +145,11 @@ func TestMaxTopicsCountsTopicsWithEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const age = 10 * time.Second
 		log := newMemory(t, &eventlog.MemoryOptions{
-			MaxTopics:   2,
-			Retention:   eventlog.Retention{Age: age},
-			RetentionOf: func(topic string) eventlog.Retention { return map[string]eventlog.Retention{"stays": {Age: time.Hour}}[topic] },
+			MaxTopics: 2,
+			Retention: eventlog.Retention{Age: age},
+			RetentionOf: func(topic string) eventlog.Retention {
+				return map[string]eventlog.Retention{"stays": {Age: time.Hour}}[topic]
+			},
 		})
 		start := mustHead(t, log)
 		mustAppend(t, log, event("a", "1"), event("stays", "1"))
@@ -283,7 +285,7 @@ func TestAPanicOfRetentionOfHurtsNobodyElse(t *testing.T) {
 
 func TestWhatOneEventNeedsIsNeverUnderestimated(t *testing.T) {
 	t.Parallel()
-	for size := 1; size < 5<<20; size += 1 + size/300 {
+	for size := 1; size < 1<<20; size += 1 + size/100 {
 		if most, is := eventlog.LoneTopicBytes("topic", int64(size)), eventlog.LoneTopic("topic", size); is > most {
 			t.Fatalf("an event of %d bytes takes %d, counted with %d", size, is, most)
 		}

@@ -8,8 +8,8 @@ import (
 )
 
 // A topic keeps its events in chunks of its own: bytes end to end, with a small record for each event. Dead events stay until
-// their chunk's last one dies, so a chunk is only as large as half of what lives in the topic, and at most maxChunkBytes (with
-// little in it, as all that lives). Chunks are written once and never reused: a reader may still hold frames of a dropped one.
+// their chunk's last one dies, and a new chunk is mostly empty. So a chunk is only as large as an eighth of what lives in the
+// topic, at most maxChunkBytes (and while little lives, as all of that). Chunks are written once and never reused: a reader may still hold frames of a dropped one.
 type topic struct {
 	name    string
 	keep    Retention
@@ -45,7 +45,7 @@ type record struct {
 }
 
 const (
-	minChunkBytes = 1 << 10  // smaller ones cost more in books than they save
+	minChunkBytes = 1 << 10  // smaller ones cost more in books than they save, once there is more than that in the topic
 	maxChunkBytes = 64 << 10 // above, allocation gets no cheaper
 	recordBytes   = int64(unsafe.Sizeof(record{}))
 	chunkBytes    = int64(unsafe.Sizeof(chunk{}))
@@ -94,13 +94,15 @@ func (t *topic) chunkFor(size int) *chunk {
 			return c
 		}
 	}
-	// As large as all that lives while that is little, then half of it.
-	room := max(int64(size), min(t.wire, max(minChunkBytes, min(t.wire/2, maxChunkBytes))))
-	records := 1
+	// As large as all that lives while that is little, then an eighth of it: 1.3 times the wire bytes in a topic of 100 events
+	// of 200 bytes, books included, where half of it would be 1.7.
+	room := max(int64(size), min(t.wire, max(minChunkBytes, min(t.wire/8, maxChunkBytes))))
+	c := chunk{data: slices.Grow([]byte(nil), int(room))}
+	records := int64(1)
 	if t.count > 0 {
-		records = max(1, int(room*int64(t.count)/t.wire)) // if sizes stay as they are
+		records = max(1, int64(cap(c.data))*int64(t.count)/t.wire) // if sizes stay as they are
 	}
-	c := chunk{data: slices.Grow([]byte(nil), int(room)), records: make([]record, 0, records)}
+	c.records = make([]record, 0, records)
 	t.chunks = append(t.chunks, c)
 	t.memory += c.memory()
 	return &t.chunks[len(t.chunks)-1]
