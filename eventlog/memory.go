@@ -2,9 +2,11 @@ package eventlog
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -51,10 +53,11 @@ type MemoryOptions struct {
 
 // Memory is the log of one process. It holds what its retention keeps and nothing else, and ends with the process.
 type Memory struct {
-	opts  MemoryOptions
-	epoch uint64
-	done  chan struct{} // closed by Close
-	swept chan struct{} // closed when the sweeper is gone
+	opts   MemoryOptions
+	epoch  uint64
+	idHead []byte        // what each id line begins with: the field and the epoch
+	done   chan struct{} // closed by Close
+	swept  chan struct{} // closed when the sweeper is gone
 
 	mu       sync.RWMutex // guards everything below
 	closed   bool
@@ -82,6 +85,7 @@ func NewMemory(opts *MemoryOptions) *Memory {
 		topics: make(map[string]*topic),
 		keys:   idempotency{seen: make(map[idempotencyKey]*idempotencyEntry)},
 	}
+	m.idHead = fmt.Appendf(nil, "id: %s.", strconv.FormatUint(m.epoch, cursorBase))
 	if opts != nil {
 		m.opts = *opts
 	}

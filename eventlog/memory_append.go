@@ -141,9 +141,7 @@ func (m *Memory) store(event *Event, body []byte, now time.Time) Offset {
 }
 
 func (m *Memory) appendIDLine(dst []byte, offset Offset) []byte {
-	dst = append(dst, "id: "...)
-	dst = strconv.AppendUint(dst, m.epoch, cursorBase)
-	dst = append(dst, '.')
+	dst = append(dst, m.idHead...)
 	dst = strconv.AppendUint(dst, uint64(offset), cursorBase)
 	return append(dst, '\n')
 }

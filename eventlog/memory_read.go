@@ -25,7 +25,8 @@ func (m *Memory) Read(ctx context.Context, topics []string, after Cursor, most i
 	if n == 0 {
 		return b, nil
 	}
-	b.Entries = merge(readers, make([]Entry, 0, n))
+	b.Entries = make([]Entry, n)
+	merge(readers, b.Entries)
 	if n < b.Behind {
 		b.Next = NewCursor(m.epoch, b.Entries[n-1].Offset)
 	}
@@ -64,6 +65,17 @@ func appendGap(gaps []Gap, topic string, err error) []Gap {
 type reader struct {
 	topic *topic
 	at    place
+	next  Offset // of the event at the place
+}
+
+// step goes on to the next event, and tells whether there is one.
+func (r *reader) step() bool {
+	r.at = r.topic.step(r.at)
+	if !r.topic.has(r.at) {
+		return false
+	}
+	r.next = r.topic.offset(r.at)
+	return true
 }
 
 // readersAfter returns a reader for each topic that has events beyond the cursor, and a batch with the gaps and the count.
@@ -86,30 +98,26 @@ func (m *Memory) readersAfter(topics []string, after Cursor, readers []reader) (
 			continue // asked for twice
 		}
 		at, n := t.after(after.first)
-		readers = append(readers, reader{t, at})
+		readers = append(readers, reader{t, at, t.offset(at)})
 		b.Behind += n
 	}
 	return readers, b
 }
 
-// merge fills entries to their capacity in the order of the offsets.
-func merge(readers []reader, entries []Entry) []Entry {
-	for len(entries) < cap(entries) {
+// merge fills the entries in the order of their offsets. The readers have as many at least.
+func merge(readers []reader, entries []Entry) {
+	for i := range entries {
 		oldest := 0
-		for i := 1; i < len(readers); i++ {
-			if readers[i].offset() < readers[oldest].offset() {
-				oldest = i
+		for j := range readers {
+			if readers[j].next < readers[oldest].next {
+				oldest = j
 			}
 		}
 		r := &readers[oldest]
-		entries = append(entries, r.topic.entry(r.at))
-		r.at = r.topic.step(r.at)
-		if !r.topic.has(r.at) {
+		r.topic.fill(&entries[i], r.at)
+		if !r.step() {
 			readers[oldest] = readers[len(readers)-1]
 			readers = readers[:len(readers)-1]
 		}
 	}
-	return entries
 }
-
-func (r *reader) offset() Offset { return r.topic.offset(r.at) }

@@ -40,6 +40,9 @@ func (m *Memory) liveTopics() int { return len(m.topics) - m.classes.empties }
 func (m *Memory) count(t *topic, before extent) {
 	m.events += t.count - before.count
 	m.bytes += t.memory - before.memory
+	if t.count == 0 {
+		t.chunks = nil // an empty topic costs no slice
+	}
 }
 
 // evict drops the oldest events of the largest topics, and forgets empty ones, until the log is within MaxBytes. The topic

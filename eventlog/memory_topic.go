@@ -157,12 +157,12 @@ func (t *topic) dropChunk() {
 	t.count -= len(c.records) - t.first
 	t.memory -= c.memory()
 	t.first = 0
-	if len(t.chunks) == 1 {
-		t.chunks = nil // an empty topic costs no slice
-		return
-	}
 	t.chunks[0] = chunk{} // the array behind the slice must not hold it
-	t.chunks = t.chunks[1:]
+	if len(t.chunks) == 1 {
+		t.chunks = t.chunks[:0]
+	} else {
+		t.chunks = t.chunks[1:]
+	}
 }
 
 // isolate drops all but the newest event, and moves that into a chunk of its own without any spare room. There must be one chunk.
@@ -203,7 +203,9 @@ func (t *topic) step(p place) place {
 
 func (t *topic) has(p place) bool      { return p.chunk < len(t.chunks) }
 func (t *topic) offset(p place) Offset { return t.chunks[p.chunk].records[p.record].offset }
-func (t *topic) entry(p place) (e Entry) {
+
+// fill makes the event at p an entry.
+func (t *topic) fill(e *Entry, p place) {
 	c := &t.chunks[p.chunk]
 	r, start := c.records[p.record], c.start(p.record)
 	e.Topic, e.Offset, e.Prev = t.name, r.offset, t.before(p)
@@ -211,7 +213,6 @@ func (t *topic) entry(p place) (e Entry) {
 		e.Key = string(c.data[start : start+uint32(r.key)])
 	}
 	e.Frame = c.data[start+uint32(r.key) : r.end : r.end]
-	return e
 }
 
 // before returns the offset of the event before p in the topic, dropped or not.
