@@ -28,7 +28,8 @@ type Log interface {
 	// The zero Cursor reads from the oldest event kept. It never waits for events to come.
 	//
 	// A topic that isn't whole after the cursor is named in Batch.Gaps and adds no entries to the batch.
-	// A topic nobody ever published to is whole and empty. One that is asked for twice counts once.
+	// A topic nobody ever published to is whole and empty; but a log that forgets topics, so as to stay within its bounds, can't
+	// tell it from those that it forgot after the cursor. A topic that is asked for twice counts once.
 	//
 	// Errors: ErrClosed, the context's.
 	Read(ctx context.Context, topics []string, after Cursor, max int) (Batch, error)
@@ -39,7 +40,8 @@ type Log interface {
 
 	// Watch calls wake with the topic of what was appended, after it is visible to Read, until the context ends or the log
 	// is closed. It calls wake("") when it begins to watch, and whenever it may have missed something: any topic may have news.
-	// Calls of wake may overlap, may be spurious, and must not block. Watch returns the context's error or ErrClosed.
+	// Calls of wake may overlap and may be spurious. It must not block, nor call Append. It isn't called any more when Watch has
+	// returned the context's error or ErrClosed.
 	Watch(ctx context.Context, wake func(topic string)) error
 
 	// Close releases what the log holds and ends Watch. Calls after it, and a second Close, return ErrClosed.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -72,8 +71,6 @@ type Memory struct {
 	watchers []*watcher // replaced, never changed in place
 }
 
-type watcher struct{ wake func(topic string) }
-
 var _ Log = (*Memory)(nil)
 
 // NewMemory returns an empty log with an epoch of its own. Close ends its sweeper.
@@ -133,33 +130,6 @@ func (m *Memory) Head(ctx context.Context) (Cursor, error) {
 		return Cursor{}, ErrClosed
 	}
 	return NewCursor(m.epoch, m.last), nil
-}
-
-// Watch implements Log.
-func (m *Memory) Watch(ctx context.Context, wake func(topic string)) error {
-	w := &watcher{wake}
-	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		return ErrClosed
-	}
-	m.watchers = append(slices.Clone(m.watchers), w)
-	m.mu.Unlock()
-	defer m.unwatch(w)
-
-	wake("")
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-m.done:
-		return ErrClosed
-	}
-}
-
-func (m *Memory) unwatch(w *watcher) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.watchers = slices.DeleteFunc(slices.Clone(m.watchers), func(other *watcher) bool { return other == w })
 }
 
 // Close implements Log. It waits for the sweeper and drops all events.

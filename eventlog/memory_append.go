@@ -39,7 +39,7 @@ func (m *Memory) Append(ctx context.Context, events ...Event) ([]Cursor, error) 
 			continue
 		}
 		for _, w := range watchers {
-			w.wake(event.Topic)
+			w.call(event.Topic)
 		}
 	}
 	return cursors, nil

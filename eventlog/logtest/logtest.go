@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ func Run(t *testing.T, newLog Factory) {
 		{"an oversized event is refused", testTooLarge},
 		{"the caller may reuse its data", testOwnership},
 		{"watch wakes after what it wakes for is visible", testWatch},
+		{"watch is over when it returns", testWatchEnds},
 		{"concurrent writers and readers: each event once, in order", testConcurrency},
 		{"a cancelled context stops every call", testCancelled},
 		{"a closed log says so", testClosed},
@@ -493,6 +495,39 @@ func testWatch(t *testing.T, newLog Factory) {
 		t.Errorf("Watch returned %v, want the context's error", err)
 	}
 	mustAppend(t, log, event("after", "x"))
+}
+
+func testWatchEnds(t *testing.T, newLog Factory) {
+	log := open(t, newLog, Config{})
+	ctx, stop := context.WithCancel(t.Context())
+	var appending sync.WaitGroup
+	defer appending.Wait()
+	defer stop()
+	appending.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := log.Append(ctx, event("t", "x")); err != nil && ctx.Err() == nil {
+				t.Errorf("Append: %v", err)
+				return
+			}
+		}
+	})
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var returned atomic.Bool
+		err := log.Watch(ctx, func(topic string) {
+			if returned.Load() {
+				t.Error("wake was called after Watch had returned")
+			}
+			if topic != "" {
+				cancel()
+			}
+		})
+		returned.Store(true)
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Watch returned %v, want the context's error", err)
+		}
+		cancel()
+	}
 }
 
 func waitWake(t *testing.T, wakes <-chan string, topic string) {
