@@ -12,9 +12,6 @@ import (
 	"github.com/buffkit/buffkit/eventlog"
 )
 
-// sized returns an event with n bytes of data.
-func sized(topic string, n int) eventlog.Event { return event(topic, strings.Repeat("x", n)) }
-
 func wantFull(t *testing.T, log *eventlog.Memory, events ...eventlog.Event) {
 	t.Helper()
 	before := log.Stats()
@@ -23,13 +20,6 @@ func wantFull(t *testing.T, log *eventlog.Memory, events ...eventlog.Event) {
 	}
 	if after := log.Stats(); after != before {
 		t.Fatalf("the refused Append changed the log from %+v to %+v", before, after)
-	}
-}
-
-func wantConsistent(t *testing.T, log *eventlog.Memory) {
-	t.Helper()
-	if err := log.Check(); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -174,6 +164,28 @@ func TestMaxTopicsCountsTopicsWithEvents(t *testing.T) {
 	})
 }
 
+func TestForgottenTopicIsNeverTakenForWhole(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const age = time.Minute
+		log := newMemory(t, &eventlog.MemoryOptions{MaxTopics: 1, Retention: eventlog.Retention{Age: age}})
+		start := mustHead(t, log)
+		lost := mustAppend(t, log, event("a", "lost"))[0]
+		time.Sleep(2 * age)
+		mustAppend(t, log, event("b", "takes the place of a"))
+		wantTrimmed(t, mustRead(t, log, start, "a"))
+		wantData(t, mustRead(t, log, lost, "a"))
+
+		time.Sleep(2 * age)
+		recent := mustHead(t, log)
+		mustAppend(t, log, event("a", "comes back"))
+		wantTrimmed(t, mustRead(t, log, start, "a"))
+		wantTrimmed(t, mustRead(t, log, start, "never seen"))
+		wantData(t, mustRead(t, log, recent, "a"), "comes back")
+		wantData(t, mustRead(t, log, eventlog.Cursor{}, "a"), "comes back")
+	})
+}
+
 func TestNamesThatComeAndGoPushOutNoHistory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -285,7 +297,7 @@ func TestAPanicOfRetentionOfHurtsNobodyElse(t *testing.T) {
 
 func TestWhatOneEventNeedsIsNeverUnderestimated(t *testing.T) {
 	t.Parallel()
-	for size := 1; size < 1<<20; size += 1 + size/100 {
+	for size := 1; size < 1<<20; size += 1 + size/50 {
 		if most, is := eventlog.LoneTopicBytes("topic", int64(size)), eventlog.LoneTopic("topic", size); is > most {
 			t.Fatalf("an event of %d bytes takes %d, counted with %d", size, is, most)
 		}

@@ -1,22 +1,14 @@
 package eventlog_test
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
 )
-
-// numbered returns events of the topic whose data are 0 to n-1.
-func numbered(topic string, n int) []eventlog.Event {
-	events := make([]eventlog.Event, n)
-	for i := range events {
-		events[i] = event(topic, fmt.Sprint(i))
-	}
-	return events
-}
 
 func TestRetentionKeepsTheNewest(t *testing.T) {
 	t.Parallel()
@@ -93,4 +85,45 @@ func TestLimitsBelowZeroAreNone(t *testing.T) {
 	mustAppend(t, log, numbered("t", eventlog.DefaultRetentionCount+1)...)
 	mustAppend(t, log, big)
 	wantEvents(t, log, eventlog.DefaultRetentionCount+2, "after what is over every default")
+}
+
+func TestEventsExpireWithoutTraffic(t *testing.T) {
+	t.Parallel()
+	for name, age := range map[string]time.Duration{
+		"whole seconds": 5 * time.Second, // falls on the sweeper's tick to the microsecond
+		"odd":           5*time.Second + 1234567*time.Nanosecond,
+		"under a tick":  time.Millisecond,
+		"nanosecond":    1,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				log := newMemory(t, &eventlog.MemoryOptions{Retention: eventlog.Retention{Age: age}})
+				mustAppend(t, log, event("a", "1"), event("b", "2"))
+				wantEvents(t, log, 2, "at once")
+				if age > time.Second {
+					time.Sleep(age - 1)
+					wantEvents(t, log, 2, "before their age")
+				}
+				time.Sleep(min(age, 1) + time.Second)
+				synctest.Wait()
+				wantEvents(t, log, 0, "a second after their age")
+			})
+		})
+	}
+}
+
+func TestEventsWithoutAgeStay(t *testing.T) {
+	t.Parallel()
+	for name, age := range map[string]time.Duration{"no limit": -1, "the longest": math.MaxInt64, "nearly": math.MaxInt64 - 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				log := newMemory(t, &eventlog.MemoryOptions{Retention: eventlog.Retention{Age: age}})
+				mustAppend(t, log, event("a", "1"))
+				time.Sleep(5 * time.Hour)
+				wantEvents(t, log, 1, "long after the default")
+			})
+		})
+	}
 }
