@@ -25,11 +25,11 @@ const (
 )
 
 // Retention is how much of a topic is kept: what is over any of the limits is dropped, oldest first. A zero field means its
-// default, a negative one no limit. The newest event of a topic is dropped by Age only.
+// default, a negative one no limit. The newest event of a topic is dropped by Age only, or for MemoryOptions.MaxBytes.
 type Retention struct {
 	Count int           // events. Default DefaultRetentionCount
 	Bytes int64         // bytes on the wire, and of keys. Default DefaultRetentionBytes
-	Age   time.Duration // since it was appended, a second more at most. Default DefaultRetentionAge
+	Age   time.Duration // since it was appended, by the machine's clock; a second more at most. Default DefaultRetentionAge
 }
 
 // MemoryOptions of NewMemory. The zero value, and nil, mean the defaults; negative limits mean none.

@@ -273,6 +273,35 @@ func TestIdempotencyWindow(t *testing.T) {
 	})
 }
 
+func TestKeysWithinTheirWindowOutliveManyThatExpire(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory(t, &eventlog.MemoryOptions{IdempotencyWindow: time.Minute})
+		once := func(from, n int) []eventlog.Event {
+			events := numbered("t", n)
+			for i := range events {
+				events[i].IdempotencyKey = fmt.Sprint(from + i)
+			}
+			return events
+		}
+		mustAppend(t, log, once(0, 5000)...)
+		time.Sleep(30 * time.Second)
+		late := mustAppend(t, log, once(5000, 100)...)
+		time.Sleep(31 * time.Second) // the 5000 are forgotten
+		synctest.Wait()
+		wantConsistent(t, log)
+		for i, again := range mustAppend(t, log, once(5000, 100)...) {
+			if again.String() != late[i].String() {
+				t.Fatalf("key %d got %v, then %v", 5000+i, late[i], again)
+			}
+		}
+		if again := mustAppend(t, log, once(0, 1)...)[0]; !again.Beyond(late[99]) {
+			t.Error("a key was remembered for longer than its window")
+		}
+		wantConsistent(t, log)
+	})
+}
+
 func TestAPanicOfRetentionOfHurtsNobodyElse(t *testing.T) {
 	t.Parallel()
 	log := newMemory(t, &eventlog.MemoryOptions{RetentionOf: func(topic string) eventlog.Retention {

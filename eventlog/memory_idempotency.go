@@ -10,6 +10,7 @@ type idempotency struct {
 	seen        map[idempotencyKey]*idempotencyEntry
 	first, last *idempotencyEntry
 	bytes       int64
+	peak        int // the most keys that the map had
 }
 
 type idempotencyKey struct{ topic, key string }
@@ -48,6 +49,7 @@ func (d *idempotency) add(event *Event, topic string, offset Offset, now time.Ti
 	}
 	e := &idempotencyEntry{key: idempotencyKey{topic, strings.Clone(event.IdempotencyKey)}, offset: offset, at: now}
 	d.seen[e.key] = e
+	d.peak = max(d.peak, len(d.seen))
 	if d.last == nil {
 		d.first = e
 	} else {
@@ -70,5 +72,17 @@ func (d *idempotency) expire(limit time.Time) (freed int64) {
 		}
 	}
 	d.bytes -= freed
+	d.shrink()
 	return freed
+}
+
+// shrink makes a new map of what is left, when that is little: a map keeps the memory of all it ever had.
+func (d *idempotency) shrink() {
+	if d.peak < 1024 || len(d.seen) > d.peak/4 {
+		return
+	}
+	d.seen, d.peak = make(map[idempotencyKey]*idempotencyEntry, len(d.seen)), len(d.seen)
+	for e := d.first; e != nil; e = e.next {
+		d.seen[e.key] = e
+	}
 }
