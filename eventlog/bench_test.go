@@ -41,7 +41,7 @@ func BenchmarkAppend(b *testing.B) {
 			b.Run(fmt.Sprintf("topics=%d/batch=%d", topics, batch), func(b *testing.B) {
 				log := benchLog(b, nil)
 				events := benchEvents(benchTopics(topics))
-				for i := 0; i < 400*len(events) && i < 1_000_000; i += len(events) { // into the steady state, where each event drops one
+				for i := 0; i < 400*len(events) && i < 1_000_000; i += len(events) { // until they make others give way
 					log.Append(b.Context(), events...)
 				}
 				b.ReportAllocs()

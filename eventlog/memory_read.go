@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"slices"
 )
@@ -15,19 +16,23 @@ func (m *Memory) Read(ctx context.Context, topics []string, after Cursor, most i
 	if m.closed {
 		return Batch{}, ErrClosed
 	}
+	b := Batch{Next: NewCursor(m.epoch, m.last)}
 	if err := m.checkCursor(after); err != nil {
-		return Batch{Next: NewCursor(m.epoch, m.last), Gaps: gapOfAll(topics, err)}, nil
-	}
-	var few [8]reader // most streams follow no more topics than this, and need no allocation
-	readers, b := m.readersAfter(topics, after, few[:0])
-	n := min(b.Behind, max(most, 1))
-	b.Next = NewCursor(m.epoch, m.last)
-	if n == 0 {
+		b.Gaps = gapOfAll(topics, err)
 		return b, nil
 	}
-	b.Entries = make([]Entry, n)
+	var few [8]reader // most streams follow no more topics than this, and need no allocation
+	readers, gaps := m.readersAfter(topics, after, few[:0])
+	b.Gaps = gaps
+	for i := range readers {
+		b.Behind += readers[i].left
+	}
+	if b.Behind == 0 {
+		return b, nil
+	}
+	b.Entries = make([]Entry, min(b.Behind, max(most, 1)))
 	merge(readers, b.Entries)
-	if n < b.Behind {
+	if n := len(b.Entries); n < b.Behind {
 		b.Next = NewCursor(m.epoch, b.Entries[n-1].Offset)
 	}
 	return b, nil
@@ -46,78 +51,91 @@ func (m *Memory) checkCursor(after Cursor) error {
 	return nil
 }
 
-func gapOfAll(topics []string, err error) (gaps []Gap) {
-	for _, topic := range topics {
-		gaps = appendGap(gaps, topic, err)
+func gapOfAll(topics []string, err error) []Gap {
+	gaps := make([]Gap, len(topics))
+	for i, topic := range topics {
+		gaps[i] = Gap{topic, err}
 	}
-	return gaps
+	return distinct(gaps)
 }
 
-// appendGap appends the gap of a topic, once.
-func appendGap(gaps []Gap, topic string, err error) []Gap {
-	if slices.ContainsFunc(gaps, func(g Gap) bool { return g.Topic == topic }) {
+// distinct keeps the first gap of each topic.
+func distinct(gaps []Gap) []Gap {
+	if len(gaps) < 2 {
 		return gaps
 	}
-	return append(gaps, Gap{topic, err})
+	seen := make(map[string]bool, len(gaps))
+	return slices.DeleteFunc(gaps, func(g Gap) bool {
+		again := seen[g.Topic]
+		seen[g.Topic] = true
+		return again
+	})
 }
 
-// reader walks one topic.
-type reader struct {
-	topic *topic
-	at    place
-	next  Offset // of the event at the place
-}
-
-// step goes on to the next event, and tells whether there is one.
-func (r *reader) step() bool {
-	r.at = r.topic.step(r.at)
-	if !r.topic.has(r.at) {
-		return false
-	}
-	r.next = r.topic.offset(r.at)
-	return true
-}
-
-// readersAfter returns a reader for each topic that has events beyond the cursor, and a batch with the gaps and the count.
-func (m *Memory) readersAfter(topics []string, after Cursor, readers []reader) ([]reader, Batch) {
-	var b Batch
+// readersAfter returns a reader for each topic that has events beyond the cursor, by their next offsets, and the gaps.
+func (m *Memory) readersAfter(topics []string, after Cursor, readers []reader) ([]reader, []Gap) {
+	var gaps []Gap
 	for _, name := range topics {
 		t, known := m.topics[name]
 		trimmed := m.floor
 		if known {
 			trimmed = t.trimmed
 		}
-		if !after.IsZero() && after.first < trimmed {
-			b.Gaps = appendGap(b.Gaps, name, ErrTrimmed)
-			continue
+		switch {
+		case !after.IsZero() && after.first < trimmed:
+			gaps = append(gaps, Gap{name, ErrTrimmed})
+		case known && t.newest > after.first && t.count > 0:
+			at, left := t.after(after.first)
+			readers = append(readers, reader{t, at, left, t.offset(at)})
 		}
-		if !known || t.newest <= after.first || t.count == 0 {
-			continue
-		}
-		if slices.ContainsFunc(readers, func(r reader) bool { return r.topic == t }) {
-			continue // asked for twice
-		}
-		at, n := t.after(after.first)
-		readers = append(readers, reader{t, at, t.offset(at)})
-		b.Behind += n
 	}
-	return readers, b
+	slices.SortFunc(readers, func(a, b reader) int { return cmp.Compare(a.next, b.next) })
+	readers = slices.CompactFunc(readers, func(a, b reader) bool { return a.topic == b.topic }) // what was asked for twice
+	return readers, distinct(gaps)
 }
 
-// merge fills the entries in the order of their offsets. The readers have as many at least.
+// reader walks one topic.
+type reader struct {
+	topic *topic
+	at    place
+	left  int    // events from there on
+	next  Offset // of the first of them
+}
+
+// step goes on to the next event, and tells whether there is one.
+func (r *reader) step() bool {
+	if r.left--; r.left == 0 {
+		return false
+	}
+	r.at = r.topic.step(r.at)
+	r.next = r.topic.offset(r.at)
+	return true
+}
+
+// merge fills the entries in the order of their offsets. The readers, which are a heap by their next ones, have as many at least.
 func merge(readers []reader, entries []Entry) {
 	for i := range entries {
-		oldest := 0
-		for j := range readers {
-			if readers[j].next < readers[oldest].next {
-				oldest = j
-			}
-		}
-		r := &readers[oldest]
+		r := &readers[0]
 		r.topic.fill(&entries[i], r.at)
 		if !r.step() {
-			readers[oldest] = readers[len(readers)-1]
+			*r = readers[len(readers)-1]
 			readers = readers[:len(readers)-1]
 		}
+		siftDown(readers)
+	}
+}
+
+// siftDown makes readers a heap again when only the first is out of place. container/heap would cost an allocation.
+func siftDown(readers []reader) {
+	for i := 0; ; {
+		child := 2*i + 1
+		if child+1 < len(readers) && readers[child+1].next < readers[child].next {
+			child++
+		}
+		if child >= len(readers) || readers[i].next <= readers[child].next {
+			return
+		}
+		readers[i], readers[child] = readers[child], readers[i]
+		i = child
 	}
 }

@@ -317,3 +317,24 @@ func TestCloseWhileEverythingIsInUse(t *testing.T) {
 		users.Wait()
 	}
 }
+
+func TestReadOfVeryManyTopics(t *testing.T) {
+	t.Parallel()
+	const topics = 20_000
+	log := newMemory(t, nil)
+	start := mustHead(t, log)
+	names := make([]string, 0, 2*topics)
+	events := make([]eventlog.Event, topics)
+	for i := range events {
+		names = append(names, fmt.Sprint("t", i))
+		events[i] = event(names[i], "x")
+	}
+	mustAppend(t, log, events...)
+	names = append(names, names...) // each twice
+	if b := mustRead(t, log, start, names...); len(b.Entries) != topics || b.Behind != topics {
+		t.Errorf("read %d entries of %d behind, want %d", len(b.Entries), b.Behind, topics)
+	}
+	if b := mustRead(t, log, eventlog.NewCursor(1, 1), names...); len(b.Gaps) != topics {
+		t.Errorf("told %d gaps, want %d", len(b.Gaps), topics)
+	}
+}

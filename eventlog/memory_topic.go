@@ -201,7 +201,6 @@ func (t *topic) step(p place) place {
 	return place{p.chunk + 1, 0}
 }
 
-func (t *topic) has(p place) bool      { return p.chunk < len(t.chunks) }
 func (t *topic) offset(p place) Offset { return t.chunks[p.chunk].records[p.record].offset }
 
 // fill makes the event at p an entry.
