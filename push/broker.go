@@ -1,21 +1,241 @@
 package push
 
-// API sketch for those who build on it; bodies follow.
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/buffkit/buffkit/eventlog"
+)
+
+// Event is what is published.
+type Event = eventlog.Event
+
+// Broker serves streams and wakes them when there is news. All its methods may be called at the same time.
+type Broker struct {
+	authorize AuthorizeFunc
+	opts      Options
+	log       eventlog.Log
+	ownsLog   bool
+	keys      *keyring
+	sessions  *sessions
+	wakes     *dispatcher
+	streams   index
+	open      atomic.Int64 // streams, for Limits.MaxConnections
+	ids       atomic.Uint64
+	warned    sync.Map // types of ResponseWriter that were complained about
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup // the broker's own goroutines
+
+	mu       sync.Mutex // guards what follows
+	draining bool
+	closed   bool
+	handlers sync.WaitGroup // open streams; added to under mu and only while not closed
+}
+
+// New returns a broker that lets authorize decide who may read what. Close ends it. It returns an error if an option is
+// wrong.
+func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
+	if authorize == nil {
+		return nil, errors.New("push: New needs an AuthorizeFunc: it decides who may read what; Public(topics...) opens topics to everybody")
+	}
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{authorize: authorize, opts: o, log: o.Log, wakes: newDispatcher()}
+	if b.log == nil {
+		b.log, b.ownsLog = eventlog.NewMemory(nil), true
+	}
+	b.keys = newKeyring(o.Keys, o.TokenTTL)
+	b.sessions = newSessions(o.SessionTTL, o.TokenGrace, o.TokenTTL)
+	b.streams.init()
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.running.Go(b.watch)
+	b.running.Go(b.dispatch)
+	b.running.Go(b.sweepSessions)
+	return b, nil
+}
+
+// Publish stores an event and returns its cursor, which is its id on the wire. It doesn't wait for any client.
 //
-//	func New(authorize AuthorizeFunc, opts *Options) (*Broker, error)
-//	func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request)
-//	func (b *Broker) Publish(ctx context.Context, event Event) (eventlog.Cursor, error)
-//	func (b *Broker) PublishAll(ctx context.Context, events ...Event) ([]eventlog.Cursor, error)   // all or none
-//	func (b *Broker) SendAll(ctx context.Context, event Event) (eventlog.Cursor, error)            // every stream
-//	func (b *Broker) SendUser(ctx context.Context, user string, event Event) (eventlog.Cursor, error)
-//	func (b *Broker) SendSession(ctx context.Context, session string, event Event) (eventlog.Cursor, error)
-//	func (b *Broker) Cursor(ctx context.Context) (eventlog.Cursor, error)                          // now
-//	func (b *Broker) WithCursor(next http.Handler) http.Handler                                    // takes it before the handler reads its data
-//	func CursorFrom(ctx context.Context) eventlog.Cursor
-//	func (b *Broker) Sessions() iter.Seq[SessionInfo]
-//	func (b *Broker) Revoke(session string) error
-//	func (b *Broker) Check(ctx context.Context) error                                              // canary, for readiness
-//	func (b *Broker) Stats() Stats                                                                 // Connections, Sessions
-//	func (b *Broker) Drain(ctx context.Context) error                                              // waves; then Close
-//	func (b *Broker) Close() error
-//	type Event = eventlog.Event
+// Errors: ErrBadTopic, ErrClosed, the context's, and those of the log's Append: *eventlog.EventError, eventlog.ErrFull.
+func (b *Broker) Publish(ctx context.Context, event Event) (eventlog.Cursor, error) {
+	return one(b.PublishAll(ctx, event))
+}
+
+// PublishAll stores the events in their order, all of them or none, and returns a cursor for each. Errors: those of Publish.
+func (b *Broker) PublishAll(ctx context.Context, events ...Event) ([]eventlog.Cursor, error) {
+	for i := range events {
+		if err := checkTopic(events[i].Topic); err != nil {
+			return nil, fmt.Errorf("publish event %d: %w", i, err)
+		}
+	}
+	return b.append(ctx, events)
+}
+
+// SendAll sends an event to every stream, whatever topics it follows. The event's Topic must be empty. Errors: those of Publish.
+func (b *Broker) SendAll(ctx context.Context, event Event) (eventlog.Cursor, error) {
+	return b.send(ctx, topicAll, event)
+}
+
+// SendUser sends an event to all streams of a Grant.User, those that are away and resume included. The event's Topic must be
+// empty. Errors: those of Publish.
+func (b *Broker) SendUser(ctx context.Context, user string, event Event) (eventlog.Cursor, error) {
+	if user == "" {
+		return eventlog.Cursor{}, fmt.Errorf("%w: send to a user without a name", ErrBadTopic)
+	}
+	return b.send(ctx, topicUser+user, event)
+}
+
+// SendSession sends an event to a session: now, or when it resumes. The event's Topic must be empty.
+// Errors: ErrNoSession, and those of Publish.
+func (b *Broker) SendSession(ctx context.Context, session string, event Event) (eventlog.Cursor, error) {
+	if !b.sessions.has(session) {
+		return eventlog.Cursor{}, fmt.Errorf("send to %.64q: %w", session, ErrNoSession)
+	}
+	return b.send(ctx, topicSession+session, event)
+}
+
+func (b *Broker) send(ctx context.Context, topic string, event Event) (eventlog.Cursor, error) {
+	if event.Topic != "" {
+		return eventlog.Cursor{}, fmt.Errorf("%w: an event that is sent has no topic, this one has %.64q", ErrBadTopic, event.Topic)
+	}
+	event.Topic = topic
+	return one(b.append(ctx, []Event{event}))
+}
+
+func one(cursors []eventlog.Cursor, err error) (eventlog.Cursor, error) {
+	if err != nil {
+		return eventlog.Cursor{}, err
+	}
+	return cursors[0], nil
+}
+
+func (b *Broker) append(ctx context.Context, events []Event) ([]eventlog.Cursor, error) {
+	if b.ctx.Err() != nil {
+		return nil, fmt.Errorf("publish: %w", ErrClosed)
+	}
+	cursors, err := b.log.Append(ctx, events...)
+	if err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
+	}
+	for i := range events {
+		b.published(&events[i])
+	}
+	return cursors, nil
+}
+
+// Cursor returns the place of now: a stream that starts there gets what is published after the call.
+func (b *Broker) Cursor(ctx context.Context) (eventlog.Cursor, error) {
+	if b.ctx.Err() != nil {
+		return eventlog.Cursor{}, ErrClosed
+	}
+	return b.log.Head(ctx)
+}
+
+// Stats is what a broker has now.
+type Stats struct {
+	Connections int // open streams
+	Sessions    int // connected or not
+}
+
+// Stats returns what the broker has now. It is cheap.
+func (b *Broker) Stats() Stats {
+	return Stats{Connections: int(b.open.Load()), Sessions: int(b.sessions.count.Load())}
+}
+
+// Check publishes a canary and waits until it woke this broker: that proves the way of an event from the log to the streams.
+// It returns the error of the log, or the context's when the canary doesn't come: give it a deadline.
+func (b *Broker) Check(ctx context.Context) error {
+	sung := b.wakes.awaitCanary()
+	if _, err := b.append(ctx, []Event{{Topic: topicCanary}}); err != nil {
+		return err
+	}
+	select {
+	case <-sung:
+		return nil
+	case <-b.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("push: the log took a canary but didn't wake the streams: %w", ctx.Err())
+	}
+}
+
+// Close ends all streams with a goodbye and stops the broker. Streams that take no goodbye are cut after closeGrace. It returns
+// when everything has stopped; a second Close returns ErrClosed.
+func (b *Broker) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return ErrClosed
+	}
+	b.closed = true
+	b.mu.Unlock()
+
+	b.endStreams(ErrClosed)
+	b.cancel()
+	b.running.Wait()
+	if b.ownsLog {
+		return b.log.Close()
+	}
+	return nil
+}
+
+// closeGrace is what Close waits for goodbyes to be taken.
+const closeGrace = time.Second
+
+func (b *Broker) endStreams(cause error) {
+	streams := b.streams.connections(topicAll)
+	for _, c := range streams {
+		c.end(cause)
+	}
+	cut := time.AfterFunc(closeGrace, func() {
+		for _, c := range streams {
+			c.transport.abort()
+		}
+	})
+	b.handlers.Wait()
+	cut.Stop()
+}
+
+// enter counts a stream in, unless the broker is going down.
+func (b *Broker) enter() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.goingDownLocked(); err != nil {
+		return err
+	}
+	b.handlers.Add(1)
+	b.open.Add(1)
+	return nil
+}
+
+func (b *Broker) goingDown() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.goingDownLocked()
+}
+
+func (b *Broker) goingDownLocked() error {
+	switch {
+	case b.closed:
+		return ErrClosed
+	case b.draining:
+		return ErrDraining
+	}
+	return nil
+}
+
+func (b *Broker) leave() {
+	b.open.Add(-1)
+	b.handlers.Done()
+}
+
+func (b *Broker) logger() *slog.Logger { return b.opts.Logger }

@@ -16,8 +16,8 @@ type Hooks struct {
 	Disconnected func(c Connection, cause error)
 	// Refused is called when a request was refused, with what was wrong.
 	Refused func(remote string, err error)
-	// Published is called after events were stored.
-	Published func(topic string, events, bytes int)
+	// Published is called after an event was stored, with the size of its data.
+	Published func(topic string, bytes int)
 	// Delivered is called after a write: how many events, of how many bytes, left with it.
 	Delivered func(c Connection, events, bytes int)
 	// Gap is called when a client is told a gap, at its start or on an open stream.

@@ -56,22 +56,23 @@ func (r *Refusal) Error() string { return "push: refused: " + r.Code + ": " + r.
 
 // refusals gives the errors above their code and status on the wire (docs/wire.md, section 6).
 var refusals = []struct {
-	err    error
-	code   string
-	status int
+	err     error
+	code    string
+	status  int
+	message string // for people; ours, since the error may carry what is nobody's business
 }{
-	{ErrUnauthorized, "unauthorized", http.StatusUnauthorized},
-	{ErrForbidden, "forbidden", http.StatusForbidden},
-	{ErrBadTopic, "bad_request", http.StatusBadRequest},
-	{ErrTooManyTopics, "too_many_topics", http.StatusBadRequest},
-	{ErrTooManyConnections, "limit", http.StatusTooManyRequests},
-	{ErrDraining, "draining", http.StatusServiceUnavailable},
-	{ErrTokenInvalid, "token_invalid", http.StatusUnauthorized},
-	{ErrTokenExpired, "token_expired", http.StatusUnauthorized},
-	{ErrTokenForeign, "token_foreign", http.StatusUnauthorized},
-	{ErrTokenReplayed, "token_replayed", http.StatusUnauthorized},
-	{ErrRevoked, "revoked", http.StatusUnauthorized},
-	{ErrSlow, "slow", http.StatusServiceUnavailable},
-	{ErrExpired, "expired", http.StatusUnauthorized},
-	{ErrClosed, "closed", http.StatusServiceUnavailable},
+	{ErrUnauthorized, "unauthorized", http.StatusUnauthorized, "sign in to read this"},
+	{ErrForbidden, "forbidden", http.StatusForbidden, "a topic that you may not read"},
+	{ErrBadTopic, "bad_request", http.StatusBadRequest, "a topic name that is not one"},
+	{ErrTooManyTopics, "too_many_topics", http.StatusBadRequest, "too many topics for one stream"},
+	{ErrTooManyConnections, "limit", http.StatusTooManyRequests, "too many open streams"},
+	{ErrDraining, "draining", http.StatusServiceUnavailable, "the server is restarting"},
+	{ErrTokenInvalid, "token_invalid", http.StatusUnauthorized, "the session token is not one of ours"},
+	{ErrTokenExpired, "token_expired", http.StatusUnauthorized, "the session token is too old"},
+	{ErrTokenForeign, "token_foreign", http.StatusUnauthorized, "the session token is of another user"},
+	{ErrTokenReplayed, "token_replayed", http.StatusUnauthorized, "the session token was used before"},
+	{ErrRevoked, "revoked", http.StatusUnauthorized, "the session was revoked"},
+	{ErrSlow, "slow", http.StatusServiceUnavailable, "the client did not read"},
+	{ErrExpired, "expired", http.StatusUnauthorized, "the grant has ended; ask again"},
+	{ErrClosed, "closed", http.StatusServiceUnavailable, "the server has stopped"},
 }

@@ -3,8 +3,6 @@ package main
 
 import (
 	"context"
-	"io"
-	"log"
 	"net/http"
 	"time"
 
@@ -16,16 +14,14 @@ new EventSource("/events").onmessage = e => document.querySelector("h1").textCon
 </script>`
 
 func main() {
-	broker, err := push.New(push.Public("clock"), nil)
+	broker, err := push.New(push.Public("clock"), nil) // everybody may read the topic clock
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
-	go func() {
-		for now := range time.Tick(time.Second) {
-			broker.Publish(context.Background(), push.Event{Topic: "clock", Data: []byte(now.Format(time.TimeOnly))})
-		}
-	}()
 	http.Handle("GET /events", broker)
-	http.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, page) })
-	log.Fatal(http.ListenAndServe("localhost:8080", nil))
+	http.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) })
+	go func() { panic(http.ListenAndServe("localhost:8080", nil)) }()
+	for now := range time.Tick(time.Second) {
+		broker.Publish(context.Background(), push.Event{Topic: "clock", Data: []byte(now.Format(time.TimeOnly))})
+	}
 }

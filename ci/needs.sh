@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Makes sure that the programs the tests run are there. On Debian and Ubuntu, as root, it installs what is missing;
+# elsewhere it says what to install, and fails.
+set -euo pipefail
+
+# program, Debian packages, what for
+needs() {
+	cat <<-'END'
+		gcc      gcc,libc6-dev  the race detector
+		curl     curl           the tests of the HTTP surface
+		chromium chromium       the tests with a browser's EventSource
+	END
+}
+
+missing=()
+while read -r program packages purpose; do
+	command -v "$program" >/dev/null && continue
+	echo "missing: $program, for $purpose"
+	IFS=, read -ra names <<<"$packages"
+	missing+=("${names[@]}")
+done < <(needs)
+
+if [ ${#missing[@]} -eq 0 ]; then
+	echo "all there: $(needs | awk '{ printf "%s%s", sep, $1; sep = ", " }')"
+	exit 0
+fi
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+	echo "Install what is missing and run this again. On Debian and Ubuntu:"
+	echo "    sudo apt-get update && sudo apt-get install -y ${missing[*]}"
+	exit 1
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq -o Acquire::Retries=5 update
+apt-get -qq -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" </dev/null

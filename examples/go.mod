@@ -1,0 +1,5 @@
+module github.com/buffkit/buffkit/examples
+
+go 1.25.0
+
+require github.com/buffkit/buffkit v0.0.0

@@ -1,0 +1,3 @@
+module github.com/buffkit/buffkit/internal/integration
+
+go 1.25.0

@@ -1,0 +1,275 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/buffkit/buffkit/eventlog"
+)
+
+// connection is one open stream. Its handler's goroutine runs it; others only wake, end and abort it.
+type connection struct {
+	broker    *Broker
+	info      Connection
+	topics    []string
+	places    []int // in the index, one a topic; guarded by the index's shards
+	slow      SlowPolicy
+	transport transport
+	woken     chan struct{} // one, if there may be news
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	expire context.CancelFunc // of the grant's end, nil without one
+
+	at eventlog.Cursor // everything before it was sent
+}
+
+const (
+	readEntries     = 64   // of one read: enough to fill a write with small events, little enough for ten thousand readers at once
+	conflateEntries = 1024 // what Conflate looks at together
+)
+
+// end makes run return the cause, after what it is doing. The first cause counts.
+func (c *connection) end(cause error) { c.cancel(cause) }
+
+// run is the life of a stream: tell the client what became of its cursor, then read from the log and write, until the
+// end. There is no other path for events, live or not. It returns nil when the client left.
+func (c *connection) run(from start) error {
+	if err := c.transport.open(); err != nil {
+		return c.cause(err)
+	}
+	if err := c.tellOpen(from); err != nil {
+		return c.cause(err)
+	}
+	return c.cause(c.pump())
+}
+
+// pump never returns nil.
+func (c *connection) pump() error {
+	beat := time.NewTimer(c.broker.firstBeat())
+	defer beat.Stop()
+	due := false // a heartbeat
+	for {
+		sent, err := c.forward()
+		if err == nil && due && !sent {
+			err = c.ping()
+		}
+		if err != nil {
+			return err
+		}
+		if sent || due {
+			beat.Reset(c.broker.opts.Heartbeat)
+			due = false
+		}
+		if sent {
+			continue
+		}
+		select {
+		case <-c.woken:
+		case <-beat.C:
+			due = true
+		case <-c.ctx.Done():
+			return c.ctx.Err()
+		}
+	}
+}
+
+// cause returns why a stream ended: what it was ended with comes before the error that this led to.
+func (c *connection) cause(err error) error {
+	if c.ctx.Err() == nil {
+		return err
+	}
+	if cause := context.Cause(c.ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil // the client left
+}
+
+// tellOpen sends buffkit.open, and heals what it has to tell.
+func (c *connection) tellOpen(from start) error {
+	c.at = from.at
+	switch from.state {
+	case Fresh:
+		return c.opened(c.at.String(), openData{State: Fresh})
+	case Gapped:
+		return c.tellOpenGap(0, c.gapsOfAll(ReasonUnreadable))
+	}
+	b, err := c.read(c.topics, c.at, 1)
+	if err != nil {
+		return err
+	}
+	gaps := gapsOf(b.Gaps)
+	if len(gaps) == 0 && c.tooFarBehind(b) {
+		gaps, b.Behind = c.gapsOfAll(ReasonSlow), 0
+	}
+	if len(gaps) > 0 {
+		return c.tellOpenGap(b.Behind, gaps)
+	}
+	return c.opened("", openData{State: Resumed, Replay: b.Behind})
+}
+
+func (c *connection) tellOpenGap(replay int, gaps []Gap) error {
+	return c.heal(gaps, func(gaps []Gap) error {
+		return c.opened("", openData{State: Gapped, Replay: replay, Gaps: gaps})
+	})
+}
+
+func (c *connection) opened(id string, data openData) error {
+	b := c.broker
+	data.Session, data.Heartbeat = c.info.Session, b.opts.Heartbeat.Milliseconds()
+	buf := getBuffer()
+	defer buf.release()
+	buf.bytes = appendRetry(buf.bytes, b.jitter(b.opts.Retry))
+	buf.bytes = appendControl(buf.bytes, id, nameOpen, data)
+	if err := c.transport.write(buf.bytes); err != nil {
+		return err
+	}
+	b.connected(c, Opened{State: data.State, Replay: data.Replay})
+	return nil
+}
+
+// forward reads once and sends what is due. It returns false when there was nothing.
+func (c *connection) forward() (sent bool, err error) {
+	most := readEntries
+	if c.slow == Conflate {
+		most = conflateEntries
+	}
+	b, err := c.read(c.topics, c.at, most)
+	if err != nil {
+		return false, err
+	}
+	gaps := gapsOf(b.Gaps)
+	if len(gaps) == 0 && c.tooFarBehind(b) {
+		gaps = c.gapsOfAll(ReasonSlow)
+	}
+	if len(gaps) > 0 {
+		return true, c.heal(gaps, c.tellGap)
+	}
+	if c.slow == Conflate {
+		b.Entries = conflate(b.Entries)
+	}
+	if err := c.send(b.Entries); err != nil {
+		return false, err
+	}
+	c.at = b.Next
+	return len(b.Entries) > 0, nil
+}
+
+func (c *connection) tooFarBehind(b eventlog.Batch) bool {
+	return c.slow == SkipToLatest && b.Behind > c.broker.opts.Limits.MaxBehind
+}
+
+// read reads the log, unless the stream has ended.
+func (c *connection) read(topics []string, after eventlog.Cursor, most int) (eventlog.Batch, error) {
+	if err := c.ctx.Err(); err != nil {
+		return eventlog.Batch{}, err
+	}
+	b, err := c.broker.log.Read(c.ctx, topics, after, most)
+	if err != nil {
+		return b, fmt.Errorf("read the log: %w", err)
+	}
+	return b, nil
+}
+
+// send writes entries, as many as fit together in each write.
+func (c *connection) send(entries []eventlog.Entry) error {
+	for len(entries) > 0 {
+		n, err := c.sendSome(entries)
+		if err != nil {
+			return err
+		}
+		entries = entries[n:]
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *connection) sendSome(entries []eventlog.Entry) (n int, err error) {
+	if len(entries) == 1 || len(entries[0].Frame) >= c.broker.opts.Limits.MaxBatchBytes {
+		return 1, c.deliver(entries[0].Frame, 1)
+	}
+	buf := getBuffer()
+	defer buf.release()
+	for n < len(entries) && (n == 0 || len(buf.bytes)+len(entries[n].Frame) <= c.broker.opts.Limits.MaxBatchBytes) {
+		buf.bytes = append(buf.bytes, entries[n].Frame...)
+		n++
+	}
+	return n, c.deliver(buf.bytes, n)
+}
+
+func (c *connection) deliver(p []byte, events int) error {
+	if err := c.transport.write(p); err != nil {
+		return err
+	}
+	c.broker.delivered(c, events, len(p))
+	return nil
+}
+
+// ping tells a quiet client that the stream lives, and how far it has come.
+func (c *connection) ping() error {
+	buf := getBuffer()
+	defer buf.release()
+	buf.bytes = appendPing(buf.bytes, c.at)
+	return c.transport.write(buf.bytes)
+}
+
+// goodbye tells the client why the server ends its stream, if it can still be told.
+func (c *connection) goodbye(cause error) {
+	if c.expire != nil {
+		c.expire()
+	}
+	c.cancel(nil)
+	var broken *brokenError
+	if cause == nil || errors.As(cause, &broken) {
+		return
+	}
+	bye, status := c.broker.byeFor(cause)
+	if status == http.StatusInternalServerError {
+		c.broker.logger().Error("push: ended a stream", "connection", c.info.ID, "session", c.info.Session, "error", cause)
+	}
+	c.transport.write(appendBye(nil, bye)) // it is the last word: nobody is left to tell of an error
+}
+
+// conflate keeps of the entries with the same topic and key the newest, in place.
+func conflate(entries []eventlog.Entry) []eventlog.Entry {
+	if len(entries) < 2 {
+		return entries
+	}
+	type key struct{ topic, key string }
+	newest := make(map[key]eventlog.Offset, len(entries))
+	for _, e := range entries {
+		newest[key{e.Topic, e.Key}] = e.Offset
+	}
+	return slices.DeleteFunc(entries, func(e eventlog.Entry) bool {
+		return e.Key != "" && newest[key{e.Topic, e.Key}] != e.Offset
+	})
+}
+
+// buffer joins what leaves in one write.
+type buffer struct{ bytes []byte }
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func getBuffer() *buffer { return buffers.Get().(*buffer) }
+
+const maxPooledBuffer = 2 * DefaultMaxBatchBytes
+
+func (b *buffer) release() {
+	if cap(b.bytes) <= maxPooledBuffer {
+		b.bytes = b.bytes[:0]
+		buffers.Put(b)
+	}
+}
+
+// firstBeat spreads the first heartbeats of streams that began together.
+func (b *Broker) firstBeat() time.Duration {
+	return b.opts.Heartbeat/2 + rand.N(b.opts.Heartbeat/2+1)
+}

@@ -1,0 +1,279 @@
+package push
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/buffkit/buffkit/eventlog"
+)
+
+// Headers of docs/wire.md, section 1.
+const (
+	headerClient  = "Buffkit-Client"
+	headerSession = "Buffkit-Session"
+)
+
+// ServeHTTP serves a stream until its client leaves, or a goodbye. See docs/wire.md.
+func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "a stream is read with GET", http.StatusMethodNotAllowed)
+		return
+	}
+	if err := b.serve(w, r); err != nil {
+		b.refuse(w, r, err)
+	}
+}
+
+// serve returns an error if the stream wasn't begun.
+func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
+	if err := b.enter(); err != nil {
+		return err
+	}
+	defer b.leave()
+	grant, err := b.grant(r)
+	if err != nil {
+		return err
+	}
+	if err := b.checkWriter(w); err != nil {
+		return err
+	}
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "text/event-stream")
+		return nil
+	}
+	s, from, err := b.session(w, r, grant)
+	if err != nil {
+		return err
+	}
+	defer b.sessions.detach(s)
+	c := b.newConnection(w, r, grant, s)
+	if err := b.follow(c); err != nil {
+		return err
+	}
+	defer b.streams.remove(c)
+	cause := c.run(from)
+	c.goodbye(cause)
+	b.disconnected(c, cause)
+	return nil
+}
+
+// grant asks the app, and holds its answer against the limits.
+func (b *Broker) grant(r *http.Request) (g Grant, err error) {
+	defer b.recoverTo(&err, "AuthorizeFunc")
+	g, err = b.authorize(r)
+	if err != nil {
+		return g, err
+	}
+	return g, g.check(b.opts.Limits)
+}
+
+// checkWriter refuses a ResponseWriter that can't stream, and says what hides it; a missing deadline is only a pity.
+func (b *Broker) checkWriter(w http.ResponseWriter) error {
+	flush, deadline := canStream(w)
+	if !flush {
+		return fmt.Errorf("push: %T can't flush: a middleware hides the server's ResponseWriter; give its wrapper an Unwrap method, "+
+			"and don't put http.TimeoutHandler around streams", w)
+	}
+	if !deadline {
+		if _, told := b.warned.LoadOrStore(fmt.Sprintf("%T", w), true); !told {
+			b.logger().Warn("push: no write deadlines: a client that doesn't read holds its stream until its connection breaks; "+
+				"give the wrapper an Unwrap method", "wrapper", fmt.Sprintf("%T", w))
+		}
+	}
+	return nil
+}
+
+// start is where a stream begins: Fresh at the head, Resumed at what the client says, or Gapped if what it says isn't a cursor.
+type start struct {
+	at    eventlog.Cursor
+	state State
+}
+
+// startOf reads the cursor of a request. The newest source comes first: Last-Event-ID, which the client moves on, before the
+// cursor in the URL, which a page was rendered with, before that of the session, which it last proved to have.
+func startOf(r *http.Request, session eventlog.Cursor) start {
+	text := r.Header.Get("Last-Event-ID")
+	if text == "" {
+		text = r.URL.Query().Get("cursor")
+	}
+	at, err := eventlog.ParseCursor(text)
+	switch {
+	case err != nil:
+		return start{session, Gapped}
+	case !at.IsZero():
+		return start{at, Resumed}
+	case !session.IsZero():
+		return start{session, Resumed}
+	}
+	return start{state: Fresh}
+}
+
+// session connects to the session that the request's token names, or to a new one, gives the client its next token, and says where
+// the stream begins.
+func (b *Broker) session(w http.ResponseWriter, r *http.Request, grant Grant) (s *session, from start, err error) {
+	var generation uint32
+	if token := b.tokenOf(r); token == "" {
+		s = b.sessions.start(grant.User)
+	} else if s, generation, err = b.resumeSession(token, grant.User); err != nil {
+		return nil, from, err
+	}
+	if from = startOf(r, s.place()); from.at.IsZero() {
+		from.at, err = b.log.Head(r.Context())
+	}
+	if err == nil {
+		s.proved(from.at)
+		err = b.giveToken(w, r, s, generation)
+	}
+	if err != nil {
+		b.sessions.detach(s)
+	}
+	return s, from, err
+}
+
+func (b *Broker) resumeSession(token, user string) (*session, uint32, error) {
+	t, err := b.keys.open(token)
+	if err != nil {
+		return nil, 0, err
+	}
+	if t.user != user {
+		return nil, 0, ErrTokenForeign
+	}
+	s, generation, err := b.sessions.resume(t)
+	if errors.Is(err, ErrTokenReplayed) {
+		b.revoked(s, err)
+	}
+	return s, generation, err
+}
+
+func (b *Broker) tokenOf(r *http.Request) string {
+	if token := r.Header.Get(headerSession); token != "" {
+		return token
+	}
+	if b.opts.SessionCookie == "" {
+		return ""
+	}
+	cookie, err := r.Cookie(b.opts.SessionCookie)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+// giveToken sets the headers that carry a session's token, where somebody will read them.
+func (b *Broker) giveToken(w http.ResponseWriter, r *http.Request, s *session, generation uint32) error {
+	named := r.Header.Get(headerClient) != ""
+	if !named && b.opts.SessionCookie == "" {
+		return nil
+	}
+	token, err := b.keys.mint(s.id, s.user, generation, s.place())
+	if err != nil {
+		return fmt.Errorf("push: sign a session token: %w", err)
+	}
+	if named {
+		w.Header().Set(headerSession, token)
+	}
+	if b.opts.SessionCookie != "" {
+		b.setCookie(w, r, token, int(b.opts.TokenTTL/time.Second))
+	}
+	return nil
+}
+
+func (b *Broker) setCookie(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
+	http.SetCookie(w, &http.Cookie{
+		Name: b.opts.SessionCookie, Value: value, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil || b.opts.SessionCookieSecure,
+	})
+}
+
+// follow puts a connection into the index, if the limits allow one more. From here on it is woken.
+func (b *Broker) follow(c *connection) error {
+	if b.open.Load() > int64(b.opts.Limits.MaxConnections) {
+		return ErrTooManyConnections
+	}
+	b.streams.add(c)
+	if err := b.goingDown(); err != nil { // a list of streams to end that was made before has missed this one
+		b.streams.remove(c)
+		return err
+	}
+	over := b.streams.count(topicSession+c.info.Session) > b.opts.Limits.MaxConnectionsPerSession ||
+		c.info.User != "" && b.streams.count(topicUser+c.info.User) > b.opts.Limits.MaxConnectionsPerUser
+	if over {
+		b.streams.remove(c)
+		return ErrTooManyConnections
+	}
+	return nil
+}
+
+// refuse answers a request that gets no stream, so that an EventSource comes back instead of giving up.
+func (b *Broker) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	b.refused(r.RemoteAddr, err)
+	if errors.Is(err, ErrStop) {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	bye, status := b.byeFor(err)
+	if status == http.StatusInternalServerError {
+		b.logger().Error("push: refused a stream", "remote", r.RemoteAddr, "error", err)
+	}
+	if isTokenError(err) && b.opts.SessionCookie != "" {
+		b.setCookie(w, r, "", -1)
+	}
+	h := w.Header()
+	h.Del(headerSession)
+	h.Set("Cache-Control", "no-cache, no-transform")
+	if readsStatus(r) {
+		h.Set("Content-Type", "application/json")
+		h.Set("Retry-After", strconv.FormatInt((bye.Retry+999)/1000, 10))
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(bye)
+		return
+	}
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	w.Write(appendBye(nil, bye))
+}
+
+// readsStatus tells whether the client sees a status: an EventSource doesn't, and gives up for good.
+func readsStatus(r *http.Request) bool {
+	return r.Header.Get(headerClient) != "" || !strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+}
+
+func isTokenError(err error) bool {
+	for _, e := range []error{ErrTokenInvalid, ErrTokenExpired, ErrTokenForeign, ErrTokenReplayed, ErrRevoked} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// newConnection makes the record of a stream. Its context ends with the request, at the grant's end, or by end.
+func (b *Broker) newConnection(w http.ResponseWriter, r *http.Request, grant Grant, s *session) *connection {
+	id := s.id.String()
+	topics := make([]string, 0, len(grant.Topics)+3)
+	topics = append(append(topics, grant.Topics...), topicAll, topicSession+id)
+	if grant.User != "" {
+		topics = append(topics, topicUser+grant.User)
+	}
+	c := &connection{
+		broker:    b,
+		info:      Connection{ID: b.ids.Add(1), Session: id, User: grant.User, Remote: r.RemoteAddr, Since: time.Now()},
+		topics:    topics,
+		slow:      grant.Slow,
+		transport: newSSE(w, b.opts.WriteTimeout),
+		woken:     make(chan struct{}, 1),
+	}
+	c.ctx, c.cancel = context.WithCancelCause(r.Context())
+	if !grant.Expires.IsZero() {
+		c.ctx, c.expire = context.WithDeadlineCause(c.ctx, grant.Expires, ErrExpired)
+	}
+	return c
+}

@@ -1,0 +1,320 @@
+package push
+
+import (
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/buffkit/buffkit/eventlog"
+)
+
+// sessions holds all sessions, connected or not. Finding and enumerating them takes no lock; the lists of those that
+// nobody is connected to are in the order in which they will be forgotten.
+type sessions struct {
+	ttl, grace, tokenTTL time.Duration
+
+	byID  sync.Map     // sessionID -> *session
+	count atomic.Int64 // of byID without the revoked
+
+	mu        sync.Mutex // guards the lists. Taken after a session's mu
+	abandoned sessionList
+	revoked   sessionList // kept as long as their tokens would be accepted
+}
+
+// session is who may resume what. A detached one costs nothing but this record.
+type session struct {
+	id      sessionID
+	user    string
+	created time.Time
+
+	mu          sync.Mutex // guards what follows
+	cursor      eventlog.Cursor
+	seen        time.Time // when its last connection left
+	rotated     time.Time // when generation last rose
+	generation  uint32    // of its newest token
+	connections int32
+	state       sessionState
+
+	listed     *sessionList // guarded by sessions.mu, as are the links
+	prev, next *session
+}
+
+type sessionState uint8
+
+const (
+	sessionLive sessionState = iota
+	sessionRevoked
+	sessionForgotten
+)
+
+func newSessions(ttl, grace, tokenTTL time.Duration) *sessions {
+	return &sessions{ttl: ttl, grace: grace, tokenTTL: tokenTTL}
+}
+
+// start makes a session and connects to it.
+func (m *sessions) start(user string) *session {
+	s := &session{id: newSessionID(), user: user, created: time.Now(), connections: 1}
+	m.byID.Store(s.id, s)
+	m.count.Add(1)
+	return s
+}
+
+// resume connects to the session of a ticket, which may be one that this process doesn't know (any more). The new generation goes into
+// the token that the client gets now. Errors: ErrRevoked, ErrTokenReplayed.
+func (m *sessions) resume(t ticket) (s *session, generation uint32, err error) {
+	for {
+		s := m.find(t)
+		generation, ok, err := m.connect(s, t)
+		if err != nil {
+			return s, 0, err
+		}
+		if ok {
+			return s, generation, nil
+		}
+	}
+}
+
+func (m *sessions) find(t ticket) *session {
+	if found, ok := m.byID.Load(t.session); ok {
+		return found.(*session)
+	}
+	now := time.Now()
+	found, loaded := m.byID.LoadOrStore(t.session, &session{
+		id: t.session, user: t.user, created: now, cursor: t.cursor, generation: t.generation,
+	})
+	if !loaded {
+		m.count.Add(1)
+	}
+	return found.(*session)
+}
+
+// connect is false if the session was forgotten meanwhile.
+func (m *sessions) connect(s *session, t ticket) (generation uint32, ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	switch {
+	case s.state == sessionForgotten:
+		return 0, false, nil
+	case s.state == sessionRevoked:
+		return 0, false, ErrRevoked
+	case t.generation >= s.generation:
+		s.generation, s.rotated = t.generation+1, now
+	case t.generation+1 == s.generation && now.Sub(s.rotated) <= m.grace:
+		// The answer with the newest token may have been lost: it is given again.
+	default:
+		m.revokeLocked(s, now)
+		return 0, false, ErrTokenReplayed
+	}
+	s.connections++
+	m.list(s, nil)
+	return s.generation, true, nil
+}
+
+// proved notes the place that the client of a new connection has shown to have reached. With other connections, the
+// oldest place counts: a page that resumes by the session's cursor must not skip what another page has had.
+func (s *session) proved(at eventlog.Cursor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.connections <= 1 || s.cursor.Beyond(at) {
+		s.cursor = at
+	}
+}
+
+func (s *session) place() eventlog.Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursor
+}
+
+// detach ends what start or resume began.
+func (m *sessions) detach(s *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connections--
+	s.seen = time.Now()
+	if s.connections == 0 && s.state == sessionLive {
+		m.list(s, &m.abandoned)
+	}
+}
+
+// revoke makes a session's tokens worthless. It returns false if there is no such session.
+func (m *sessions) revoke(s *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != sessionLive {
+		return false
+	}
+	m.revokeLocked(s, time.Now())
+	return true
+}
+
+func (m *sessions) revokeLocked(s *session, now time.Time) {
+	s.state, s.seen = sessionRevoked, now
+	m.list(s, &m.revoked)
+	m.count.Add(-1)
+}
+
+// list moves a session to the end of a list, nil for none.
+func (m *sessions) list(s *session, to *sessionList) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.listed != nil {
+		s.listed.remove(s)
+	}
+	if s.listed = to; to != nil {
+		to.push(s)
+	}
+}
+
+func (m *sessions) get(id string) (*session, bool) {
+	key, ok := parseSessionID(id)
+	if !ok {
+		return nil, false
+	}
+	found, ok := m.byID.Load(key)
+	if !ok {
+		return nil, false
+	}
+	return found.(*session), true
+}
+
+func (m *sessions) has(id string) bool {
+	s, ok := m.get(id)
+	if !ok {
+		return false
+	}
+	_, live := s.info()
+	return live
+}
+
+func (m *sessions) all() iter.Seq[SessionInfo] {
+	return func(yield func(SessionInfo) bool) {
+		m.byID.Range(func(_, value any) bool {
+			info, live := value.(*session).info()
+			return !live || yield(info)
+		})
+	}
+}
+
+func (s *session) info() (SessionInfo, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info := SessionInfo{
+		ID: s.id.String(), User: s.user, Connections: int(s.connections),
+		Created: s.created, LastSeen: s.seen, Cursor: s.cursor,
+	}
+	if s.connections > 0 {
+		info.LastSeen = time.Now()
+	}
+	return info, s.state == sessionLive
+}
+
+// sweep forgets the sessions that were abandoned for too long and calls ended for each, and the revoked whose tokens have expired.
+func (m *sessions) sweep(now time.Time, ended func(SessionInfo)) {
+	for s := m.oldest(&m.abandoned); s != nil; s = m.oldest(&m.abandoned) {
+		info, forgotten, due := m.forget(s, now, sessionLive, m.ttl)
+		if !due {
+			break
+		}
+		if forgotten {
+			m.count.Add(-1)
+			ended(info)
+		}
+	}
+	for s := m.oldest(&m.revoked); s != nil; s = m.oldest(&m.revoked) {
+		if _, _, due := m.forget(s, now, sessionRevoked, m.tokenTTL); !due {
+			break
+		}
+	}
+}
+
+func (m *sessions) oldest(l *sessionList) *session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return l.first
+}
+
+// forget drops a listed session that is still in the state and was left long enough ago. It isn't due if that is to come.
+func (m *sessions) forget(s *session, now time.Time, state sessionState, after time.Duration) (info SessionInfo, forgotten, due bool) {
+	info, _ = s.info()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != state || s.connections > 0 && state == sessionLive {
+		return info, false, true // it has just left the list
+	}
+	if now.Sub(s.seen) < after {
+		return info, false, false
+	}
+	s.state = sessionForgotten
+	m.list(s, nil)
+	m.byID.Delete(s.id)
+	return info, true, true
+}
+
+// sessionList is a list whose links are in the sessions, so that leaving it needs no search and no memory.
+type sessionList struct{ first, last *session }
+
+func (l *sessionList) push(s *session) {
+	s.prev, s.next = l.last, nil
+	if l.last == nil {
+		l.first = s
+	} else {
+		l.last.next = s
+	}
+	l.last = s
+}
+
+func (l *sessionList) remove(s *session) {
+	if s.prev == nil {
+		l.first = s.next
+	} else {
+		s.prev.next = s.next
+	}
+	if s.next == nil {
+		l.last = s.prev
+	} else {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+}
+
+// Sessions enumerates all sessions, connected or not, without a lock on any but the one at hand. A session that begins or ends meanwhile may
+// or may not come; no other comes twice or is left out.
+func (b *Broker) Sessions() iter.Seq[SessionInfo] { return b.sessions.all() }
+
+// Revoke ends a session: its streams get a goodbye, and its tokens are refused. Without a session store that lasts while the
+// process does. It returns ErrNoSession if there is no such session.
+func (b *Broker) Revoke(session string) error {
+	s, ok := b.sessions.get(session)
+	if !ok || !b.sessions.revoke(s) {
+		return ErrNoSession
+	}
+	b.revoked(s, ErrRevoked)
+	return nil
+}
+
+// revoked ends the streams of a session that was revoked.
+func (b *Broker) revoked(s *session, cause error) {
+	for _, c := range b.streams.connections(topicSession + s.id.String()) {
+		c.end(cause)
+	}
+	info, _ := s.info()
+	b.sessionEnded(info, cause)
+}
+
+const sessionSweepInterval = time.Second
+
+func (b *Broker) sweepSessions() {
+	tick := time.NewTicker(sessionSweepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case now := <-tick.C:
+			b.sessions.sweep(now, func(info SessionInfo) { b.sessionEnded(info, nil) })
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package push
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/buffkit/buffkit/eventlog"
+)
+
+// Key signs session tokens.
+type Key struct {
+	// ID names the key in the tokens it signs, so that keys can be rotated. Not empty.
+	ID string
+	// Secret has at least MinSecretBytes bytes.
+	Secret []byte
+}
+
+// MinSecretBytes is the least length of a Key's secret.
+const MinSecretBytes = 32 // RFC 7518, section 3.2: as long as the hash
+
+func (k Key) check() error {
+	switch {
+	case k.ID == "":
+		return errors.New("give the key an ID: it is written into its tokens")
+	case len(k.Secret) < MinSecretBytes:
+		return fmt.Errorf("secret of %d bytes: give at least %d random ones", len(k.Secret), MinSecretBytes)
+	}
+	return nil
+}
+
+// sessionAudience keeps other tokens that were signed with the same secret from being taken for a session's.
+const sessionAudience = "buffkit.session"
+
+// claims of a session token: which session, of whom, which of its tokens in turn, and where the client was.
+type claims struct {
+	jwt.RegisteredClaims
+	Generation uint32 `json:"gen"`
+	Cursor     string `json:"cur,omitempty"`
+}
+
+// keyring signs and verifies session tokens. It isn't changed after newKeyring.
+type keyring struct {
+	sign   Key
+	verify map[string]Key
+	ttl    time.Duration
+	parser *jwt.Parser
+}
+
+func newKeyring(keys []Key, ttl time.Duration) *keyring {
+	if len(keys) == 0 {
+		secret := make([]byte, MinSecretBytes)
+		rand.Read(secret) // never fails: crypto/rand
+		keys = []Key{{ID: "process", Secret: secret}}
+	}
+	r := &keyring{sign: keys[0], verify: make(map[string]Key, len(keys)), ttl: ttl}
+	for _, k := range keys {
+		r.verify[k.ID] = k
+	}
+	r.parser = jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithAudience(sessionAudience),
+		jwt.WithExpirationRequired(),
+		jwt.WithStrictDecoding(),
+	)
+	return r
+}
+
+// mint signs a token.
+func (r *keyring) mint(session sessionID, user string, generation uint32, cursor eventlog.Cursor) (string, error) {
+	now := time.Now()
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			ID:        session.String(),
+			Subject:   user,
+			Audience:  jwt.ClaimStrings{sessionAudience},
+			IssuedAt:  jwt.NewNumericDate(now),
+			ExpiresAt: jwt.NewNumericDate(now.Add(r.ttl)),
+		},
+		Generation: generation,
+		Cursor:     cursor.String(),
+	})
+	token.Header["kid"] = r.sign.ID
+	return token.SignedString(r.sign.Secret)
+}
+
+// ticket is what a verified token says.
+type ticket struct {
+	session    sessionID
+	user       string
+	generation uint32
+	cursor     eventlog.Cursor
+}
+
+// maxTokenBytes bounds what is given to the parser: a token has about 300 bytes, a user's name and a cursor on top.
+const maxTokenBytes = 4096
+
+// open verifies a token. Errors: ErrTokenExpired, ErrTokenInvalid.
+func (r *keyring) open(token string) (ticket, error) {
+	if len(token) > maxTokenBytes {
+		return ticket{}, fmt.Errorf("%w: %d bytes", ErrTokenInvalid, len(token))
+	}
+	var c claims
+	_, err := r.parser.ParseWithClaims(token, &c, r.secret)
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return ticket{}, ErrTokenExpired
+	case err != nil:
+		return ticket{}, fmt.Errorf("%w: %w", ErrTokenInvalid, err)
+	}
+	id, ok := parseSessionID(c.ID)
+	if !ok {
+		return ticket{}, fmt.Errorf("%w: bad session id", ErrTokenInvalid)
+	}
+	cursor, err := eventlog.ParseCursor(c.Cursor)
+	if err != nil {
+		return ticket{}, fmt.Errorf("%w: %w", ErrTokenInvalid, err)
+	}
+	return ticket{session: id, user: c.Subject, generation: c.Generation, cursor: cursor}, nil
+}
+
+func (r *keyring) secret(t *jwt.Token) (any, error) {
+	id, _ := t.Header["kid"].(string)
+	key, ok := r.verify[id]
+	if !ok {
+		return nil, fmt.Errorf("unknown key %.32q", id)
+	}
+	return key.Secret, nil
+}
+
+// sessionID is random: who knows one can send to nobody by it, and who guesses one gains nothing without a token.
+type sessionID [16]byte
+
+func newSessionID() (id sessionID) {
+	rand.Read(id[:])
+	return id
+}
+
+func (id sessionID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+func parseSessionID(text string) (id sessionID, ok bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) != len(id) {
+		return id, false
+	}
+	return sessionID(b), true
+}

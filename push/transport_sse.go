@@ -1,0 +1,128 @@
+package push
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+// transport is how bytes leave an open stream. Calls of write don't overlap; abort may come at any time, also after close.
+type transport interface {
+	// open answers the request and sends the first bytes.
+	open() error
+	// write sends whole frames, and returns when they have left or the write timeout is over. An error is a *brokenError: the
+	// stream has ended.
+	write(p []byte) error
+	// abort makes a write that waits, and all later ones, fail at once.
+	abort()
+	// close ends the use of what the transport was made from.
+	close()
+}
+
+// sseTransport writes text/event-stream to a ResponseWriter. Each write arms a deadline, flushes, and clears the
+// deadline: one that is left armed kills an idle HTTP/2 stream.
+type sseTransport struct {
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	timeout time.Duration
+
+	mu      sync.Mutex // guards what follows, and deadlines against the end of w
+	aborted bool
+	closed  bool
+}
+
+var firstBytes = []byte(": ok\n\n") // HTTP/2 proxies hold headers back until a DATA frame comes
+
+func newSSE(w http.ResponseWriter, timeout time.Duration) *sseTransport {
+	return &sseTransport{w: w, rc: http.NewResponseController(w), timeout: timeout}
+}
+
+// open keeps the headers that were set before.
+func (t *sseTransport) open() error {
+	// A server's timeouts count from the request on, and would end any stream. Where a deadline can't be set, neither could
+	// one have been set for us, unless a wrapper hides it: the caller warns.
+	t.rc.SetReadDeadline(time.Time{})
+	h := t.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	h.Del("Content-Length")
+	t.w.WriteHeader(http.StatusOK) // before the first flush: compressing middleware decides here
+	return t.write(firstBytes)
+}
+
+func (t *sseTransport) write(p []byte) error {
+	err := t.setDeadline(time.Now().Add(t.timeout))
+	if err == nil {
+		_, err = t.w.Write(p)
+	}
+	if err == nil {
+		err = t.rc.Flush()
+	}
+	if err == nil {
+		err = t.setDeadline(time.Time{})
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", ErrSlow, err)
+	}
+	if err != nil {
+		return &brokenError{err}
+	}
+	return nil
+}
+
+// brokenError is why nothing more can be written to a stream.
+type brokenError struct{ err error }
+
+func (e *brokenError) Error() string { return e.err.Error() }
+func (e *brokenError) Unwrap() error { return e.err }
+
+// setDeadline is a no-op on a writer that has no deadlines.
+func (t *sseTransport) setDeadline(d time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.aborted {
+		return ErrSlow
+	}
+	if err := t.rc.SetWriteDeadline(d); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+func (t *sseTransport) abort() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.aborted || t.closed {
+		return
+	}
+	t.aborted = true
+	t.rc.SetWriteDeadline(time.Unix(1, 0)) // the past: the write fails; without deadlines nothing can be done
+}
+
+func (t *sseTransport) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+}
+
+// canStream says what a ResponseWriter, or the first one that it hides, lacks.
+func canStream(w http.ResponseWriter) (flush, deadline bool) {
+	for {
+		switch w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			flush = true
+		}
+		if _, ok := w.(interface{ SetWriteDeadline(time.Time) error }); ok {
+			deadline = true
+		}
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return flush, deadline
+		}
+		w = wrapper.Unwrap()
+	}
+}
