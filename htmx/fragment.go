@@ -9,6 +9,7 @@ import (
 
 // Fragment is HTML that renders itself. A templ component is one as it is.
 type Fragment interface {
+	// Render writes the HTML. Event calls it once, in the caller's goroutine, and drops what was written if it returns an error.
 	Render(ctx context.Context, w io.Writer) error
 }
 
