@@ -146,15 +146,18 @@ document.addEventListener('visibilitychange', () => {
 const post = (path, values) => fetch(path, {method: 'POST', body: new URLSearchParams({tab, ...values})})
 
 $('cut').addEventListener('click', async () => {
-  const cut = body.dataset.state !== 'cut'
+  const before = body.dataset.state
+  const cut = before !== 'cut'
   $('cut').disabled = true
+  note(cut ? 'cut' : 'restored', cut ? 'the server resets this tab’s connections' : 'the server lets this tab through again')
+  if (!cut) setState('reconnecting') // now: the stream may be open again before this answer comes
   try {
     const answer = await post('/network', {state: cut ? 'cut' : 'restored'})
     if (!answer.ok) throw new Error(await answer.text())
-    note(cut ? 'cut' : 'restored', cut ? 'the server resets this tab’s connections' : 'the server lets this tab through again')
-    setState(cut ? 'cut' : 'reconnecting')
+    if (cut) setState('cut')
   } catch (error) {
     note('error', `the switch didn’t work: ${error.message}`)
+    if (!cut) setState(before)
   } finally {
     $('cut').disabled = false
   }
