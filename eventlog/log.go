@@ -38,9 +38,10 @@ type Log interface {
 	// Errors: ErrClosed, the context's.
 	Head(ctx context.Context) (Cursor, error)
 
-	// Watch calls wake with the topic of what was appended, after it is visible to Read, until the context ends or the log
-	// is closed. It calls wake("") when it begins to watch, and whenever it may have missed something: any topic may have news.
-	// Calls of wake may overlap and may be spurious. It must not block, nor call Append. It isn't called any more when Watch has
+	// Watch calls wake with the topic of what is appended, until the context ends or the log is closed. A Read that begins after
+	// the call finds the event, and who has read an event, or one behind it, may rely on its wake having been called.
+	// It calls wake("") when it begins to watch, and whenever it may have missed something: any topic may have news.
+	// Calls of wake may overlap and may be spurious. It must not block, nor call the log. It isn't called any more when Watch has
 	// returned the context's error or ErrClosed.
 	Watch(ctx context.Context, wake func(topic string)) error
 

@@ -30,19 +30,7 @@ func (m *Memory) Append(ctx context.Context, events ...Event) ([]Cursor, error) 
 	if err := bodies.encode(events, m.opts.MaxEventBytes); err != nil {
 		return nil, err
 	}
-	cursors, watchers, err := m.appendEncoded(events, bodies)
-	if err != nil {
-		return nil, err
-	}
-	for i, event := range events {
-		if i > 0 && event.Topic == events[i-1].Topic {
-			continue
-		}
-		for _, w := range watchers {
-			w.call(event.Topic)
-		}
-	}
-	return cursors, nil
+	return m.appendEncoded(events, bodies)
 }
 
 func (e *encoded) release() {
@@ -101,22 +89,23 @@ func tooLarge(size, maxBytes int) error {
 // maxIDBytes is the longest id line: "id: ", an epoch of 8 digits, ".", 13 digits of an uint64, LF.
 const maxIDBytes = 4 + 8 + 1 + 13 + 1
 
-func (m *Memory) appendEncoded(events []Event, bodies *encoded) ([]Cursor, []*watcher, error) {
+func (m *Memory) appendEncoded(events []Event, bodies *encoded) ([]Cursor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return nil, nil, ErrClosed
+		return nil, ErrClosed
 	}
 	now := time.Now()
 	m.bytes -= m.keys.expire(now.Add(-m.opts.IdempotencyWindow))
 	if err := m.admit(events, bodies); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	cursors := make([]Cursor, len(events))
 	for i := range events {
 		cursors[i] = NewCursor(m.epoch, m.store(&events[i], bodies.body(i), now))
 	}
-	return cursors, m.watchers, nil
+	m.tell(events)
+	return cursors, nil
 }
 
 // store puts one event at the end of its topic, or finds the one that was stored with its idempotency key.

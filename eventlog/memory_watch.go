@@ -3,43 +3,23 @@ package eventlog
 import (
 	"context"
 	"slices"
-	"sync"
 )
 
-type watcher struct {
-	mu   sync.RWMutex // held for reading while wake runs, so that Watch can wait for it
-	gone bool
-	wake func(topic string)
-}
+type watcher struct{ wake func(topic string) }
 
-func (w *watcher) call(topic string) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	if !w.gone {
-		w.wake(topic)
-	}
-}
-
-func (w *watcher) leave() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.gone = true
-}
-
-// Watch implements Log.
+// Watch implements Log. It calls wake under the log's lock.
 func (m *Memory) Watch(ctx context.Context, wake func(topic string)) error {
-	w := &watcher{wake: wake}
+	w := &watcher{wake}
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
 		return ErrClosed
 	}
-	m.watchers = append(slices.Clone(m.watchers), w)
+	m.watchers = append(m.watchers, w)
+	wake("")
 	m.mu.Unlock()
-	defer w.leave()
 	defer m.unwatch(w)
 
-	w.call("")
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -48,8 +28,21 @@ func (m *Memory) Watch(ctx context.Context, wake func(topic string)) error {
 	}
 }
 
+// unwatch waits for the calls of wake that are under way.
 func (m *Memory) unwatch(w *watcher) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.watchers = slices.DeleteFunc(slices.Clone(m.watchers), func(other *watcher) bool { return other == w })
+	m.watchers = slices.DeleteFunc(m.watchers, func(other *watcher) bool { return other == w })
+}
+
+// tell calls the watchers for the topics of the events. It is called before the lock is released, so nobody has read the events yet.
+func (m *Memory) tell(events []Event) {
+	for i := range events {
+		if i > 0 && events[i].Topic == events[i-1].Topic {
+			continue
+		}
+		for _, w := range m.watchers {
+			w.wake(events[i].Topic)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,7 +55,8 @@ func Run(t *testing.T, newLog Factory) {
 		{"a bad event is named and nothing is stored", testBadEvents},
 		{"an oversized event is refused", testTooLarge},
 		{"the caller may reuse its data", testOwnership},
-		{"watch wakes after what it wakes for is visible", testWatch},
+		{"watch wakes for what can then be read", testWatch},
+		{"an event is read only after its wake", testWatchFirst},
 		{"watch is over when it returns", testWatchEnds},
 		{"concurrent writers and readers: each event once, in order", testConcurrency},
 		{"a cancelled context stops every call", testCancelled},
@@ -495,6 +497,49 @@ func testWatch(t *testing.T, newLog Factory) {
 		t.Errorf("Watch returned %v, want the context's error", err)
 	}
 	mustAppend(t, log, event("after", "x"))
+}
+
+func testWatchFirst(t *testing.T, newLog Factory) {
+	const events = 500
+	log := open(t, newLog, Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var woken [events]atomic.Bool
+	began := make(chan struct{}, 1)
+	go log.Watch(ctx, func(topic string) {
+		if i, err := strconv.Atoi(topic); err == nil {
+			woken[i].Store(true)
+		} else {
+			began <- struct{}{}
+		}
+	})
+	receive(t, began)
+
+	topics := make([]string, events)
+	for i := range topics {
+		topics[i] = strconv.Itoa(i)
+	}
+	at := mustHead(t, log)
+	go func() {
+		for _, topic := range topics {
+			if _, err := log.Append(ctx, event(topic, "x")); err != nil && ctx.Err() == nil {
+				t.Errorf("Append: %v", err)
+			}
+		}
+	}()
+	deadline := time.Now().Add(patience)
+	for n := 0; n < events; {
+		b := mustRead(t, log, at, 100, topics...)
+		for _, e := range b.Entries {
+			if i, _ := strconv.Atoi(e.Topic); !woken[i].Load() {
+				t.Fatalf("an event of topic %s was read before its wake was called", e.Topic)
+			}
+			n++
+		}
+		if at = b.Next; time.Now().After(deadline) {
+			t.Fatalf("read %d of %d events within %v", n, events, patience)
+		}
+	}
 }
 
 func testWatchEnds(t *testing.T, newLog Factory) {
