@@ -221,12 +221,18 @@ func (c *connection) ping() error {
 	return c.transport.write(buf.bytes)
 }
 
-// goodbye tells the client why the server ends its stream, if it can still be told.
-func (c *connection) goodbye(cause error) {
+// close frees what the stream held. Others may still have it in a list of streams to end: abort does nothing from here on, since
+// the ResponseWriter, or its connection, may by then serve another request.
+func (c *connection) close() {
 	if c.expire != nil {
 		c.expire()
 	}
 	c.cancel(nil)
+	c.transport.close()
+}
+
+// goodbye tells the client why the server ends its stream, if it can still be told.
+func (c *connection) goodbye(cause error) {
 	var broken *brokenError
 	if cause == nil || errors.As(cause, &broken) {
 		return

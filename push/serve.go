@@ -54,6 +54,7 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer b.sessions.detach(s)
 	c := b.newConnection(w, r, grant, s)
+	defer c.close()
 	if err := b.follow(c); err != nil {
 		return err
 	}
