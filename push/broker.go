@@ -25,7 +25,7 @@ type Broker struct {
 	sessions  *sessions
 	wakes     *dispatcher
 	streams   index
-	open      atomic.Int64 // streams, for Limits.MaxConnections
+	open      atomic.Int64 // streams; raised under mu
 	ids       atomic.Uint64
 	warned    sync.Map // types of ResponseWriter that were complained about
 
@@ -54,7 +54,7 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 		b.log, b.ownsLog = eventlog.NewMemory(nil), true
 	}
 	b.keys = newKeyring(o.Keys, o.TokenTTL)
-	b.sessions = newSessions(o.SessionTTL, o.TokenGrace, o.TokenTTL)
+	b.sessions = newSessions(&b.opts)
 	b.streams.init()
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.running.Go(b.watch)
@@ -205,15 +205,32 @@ func (b *Broker) endStreams(cause error) {
 	cut.Stop()
 }
 
-// enter counts a stream in, unless the broker is going down.
+// enter counts a stream in, unless the broker is going down or full.
 func (b *Broker) enter() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.goingDownLocked(); err != nil {
+	if err := b.hasRoomLocked(); err != nil {
 		return err
 	}
 	b.handlers.Add(1)
 	b.open.Add(1)
+	return nil
+}
+
+// hasRoom is what enter will say, unless things change.
+func (b *Broker) hasRoom() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.hasRoomLocked()
+}
+
+func (b *Broker) hasRoomLocked() error {
+	if err := b.goingDownLocked(); err != nil {
+		return err
+	}
+	if b.open.Load() >= int64(b.opts.Limits.MaxConnections) {
+		return ErrTooManyConnections
+	}
 	return nil
 }
 

@@ -68,7 +68,7 @@ type Options struct {
 	Keys []Key
 	// TokenTTL is how long a token is accepted. Default DefaultTokenTTL.
 	TokenTTL time.Duration
-	// TokenGrace is how long the token before the newest is still accepted. Default DefaultTokenGrace.
+	// TokenGrace is how long the token before the newest is still accepted after the newest was last given. Default DefaultTokenGrace.
 	TokenGrace time.Duration
 }
 

@@ -171,6 +171,14 @@ func (x *index) remove(c *connection) {
 	}
 }
 
+// place returns how many streams stood before a connection in the list of its topic number slot when it came, or fewer.
+func (x *index) place(c *connection, slot int) int {
+	s := x.shard(c.topics[slot])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.places[slot]
+}
+
 // count returns how many streams follow a topic.
 func (x *index) count(topic string) int {
 	s := x.shard(topic)
