@@ -11,8 +11,8 @@ import (
 type Hooks struct {
 	// Connected is called when a stream has been told what became of its cursor.
 	Connected func(Connection, Opened)
-	// Disconnected is called when a stream has ended. The cause is ErrSlow, ErrDraining, ErrRevoked, ErrExpired, ErrClosed,
-	// an error of the network, or nil when the client left.
+	// Disconnected is called when such a stream has ended, once for each Connected. The cause is ErrSlow, ErrDraining,
+	// ErrRevoked, ErrTokenReplayed, ErrExpired, ErrClosed, an error of the network, the log or the Snapshot, or nil when the client left.
 	Disconnected func(c Connection, cause error)
 	// Refused is called when a request was refused, with what was wrong.
 	Refused func(remote string, err error)

@@ -67,7 +67,9 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
 	defer b.streams.remove(c)
 	cause := c.run(from)
 	c.goodbye(cause)
-	b.disconnected(c, cause)
+	if c.told {
+		b.disconnected(c, cause)
+	}
 	return nil
 }
 
@@ -225,7 +227,7 @@ func (b *Broker) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	bye, status := b.byeFor(err)
-	if status == http.StatusInternalServerError {
+	if status == http.StatusInternalServerError && r.Context().Err() == nil { // else the client left, and the app says so
 		b.logger().Error("push: refused a stream", "remote", r.RemoteAddr, "error", err)
 	}
 	if isTokenError(err) && b.opts.SessionCookie != "" {
@@ -278,7 +280,7 @@ func (b *Broker) newConnection(w http.ResponseWriter, r *http.Request, grant Gra
 	}
 	c.ctx, c.cancel = context.WithCancelCause(r.Context())
 	if !grant.Expires.IsZero() {
-		c.ctx, c.expire = context.WithDeadlineCause(c.ctx, grant.Expires, ErrExpired)
+		c.ctx, c.expire = context.WithDeadlineCause(c.ctx, grant.Expires, endError{ErrExpired})
 	}
 	return c
 }
