@@ -65,7 +65,8 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 
 // Publish stores an event and returns its cursor, which is its id on the wire. It doesn't wait for any client.
 //
-// Errors: ErrBadTopic, ErrClosed, the context's, and those of the log's Append: *eventlog.EventError, eventlog.ErrFull.
+// Errors: ErrBadTopic, ErrClosed, the context's, and those of the log's Append: *eventlog.EventError, eventlog.ErrFull, eventlog.ErrClosed
+// if the log was closed before the broker.
 func (b *Broker) Publish(ctx context.Context, event Event) (eventlog.Cursor, error) {
 	return one(b.PublishAll(ctx, event))
 }
@@ -123,6 +124,9 @@ func (b *Broker) append(ctx context.Context, events []Event) ([]eventlog.Cursor,
 		return nil, fmt.Errorf("publish: %w", ErrClosed)
 	}
 	cursors, err := b.log.Append(ctx, events...)
+	if err != nil && b.ctx.Err() != nil {
+		err = ErrClosed // meanwhile
+	}
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
@@ -155,8 +159,11 @@ func (b *Broker) Stats() Stats {
 // It returns the error of the log, or the context's when the canary doesn't come: give it a deadline.
 func (b *Broker) Check(ctx context.Context) error {
 	sung := b.wakes.awaitCanary()
-	if _, err := b.append(ctx, []Event{{Topic: topicCanary}}); err != nil {
-		return err
+	if b.ctx.Err() != nil {
+		return ErrClosed
+	}
+	if _, err := b.log.Append(ctx, Event{Topic: topicCanary}); err != nil {
+		return fmt.Errorf("push: canary: %w", err)
 	}
 	select {
 	case <-sung:

@@ -16,7 +16,8 @@ type Hooks struct {
 	Disconnected func(c Connection, cause error)
 	// Refused is called when a request was refused, with what was wrong.
 	Refused func(remote string, err error)
-	// Published is called after an event was stored, with the size of its data.
+	// Published is called after an event was stored, with the size of its data; also if the log knew its idempotency key, and for
+	// what is sent to all, a user or a session, whose topics start with "~".
 	Published func(topic string, bytes int)
 	// Delivered is called after a write: how many events, of how many bytes, left with it.
 	Delivered func(c Connection, events, bytes int)
