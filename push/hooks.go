@@ -1,6 +1,7 @@
 package push
 
 import (
+	"strings"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
@@ -59,17 +60,20 @@ type Lost struct {
 	Gaps    []Gap
 }
 
-// Gap names a topic whose events after a client's cursor are gone.
+// Gap names a topic whose events after a client's cursor are gone. The topic starts with "~" if that is what was sent with
+// SendAll, SendUser or SendSession.
 type Gap struct {
 	Topic  string `json:"topic"`
 	Reason Reason `json:"reason"`
 }
 
-// Topics returns the topics of the gaps.
+// Topics returns the topics of the gaps that are the app's own: those whose state a Snapshot renders.
 func (l Lost) Topics() []string {
-	topics := make([]string, len(l.Gaps))
-	for i, gap := range l.Gaps {
-		topics[i] = gap.Topic
+	topics := make([]string, 0, len(l.Gaps))
+	for _, gap := range l.Gaps {
+		if !strings.HasPrefix(gap.Topic, reservedPrefix) {
+			topics = append(topics, gap.Topic)
+		}
 	}
 	return topics
 }
