@@ -26,6 +26,10 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a stream is read with GET", http.StatusMethodNotAllowed)
 		return
 	}
+	if r.ContentLength != 0 { // net/http reads it before it answers, for as long as the client likes, and nothing could end that
+		http.Error(w, "a request for a stream has no body", http.StatusBadRequest)
+		return
+	}
 	if err := b.serve(w, r); err != nil {
 		b.refuse(w, r, err)
 	}
