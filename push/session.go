@@ -2,6 +2,7 @@ package push
 
 import (
 	"iter"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +60,7 @@ func newSessions(opts *Options) *sessions { return &sessions{opts: opts, began: 
 
 // start makes a session and connects to it.
 func (m *sessions) start(user string) *session {
+	user = strings.Clone(user) // it may be a part of a header
 	s := &session{id: newSessionID(), user: user, created: m.now(), connections: 1}
 	m.byID.Store(s.id, s)
 	m.count.Add(1)

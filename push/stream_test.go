@@ -174,6 +174,29 @@ func (s *stream) session() string {
 	return ""
 }
 
+// refusal is the answer to a request that got no stream: its status and its code. A bye is "200 code".
+func (s *stream) refusal() string {
+	s.t.Helper()
+	synctest.Wait()
+	if !s.ended() {
+		s.t.Fatal("not refused")
+	}
+	s.w.mu.Lock()
+	status, kind, body := s.w.status, s.w.sent.Get("Content-Type"), s.w.buf
+	s.w.mu.Unlock()
+	switch {
+	case kind == "application/json":
+		return fmt.Sprint(status, " ", frame{data: string(body)}.control().Code)
+	case kind == "text/event-stream" && len(body) > 0:
+		all, err := parseFrames(string(body))
+		if err != nil || len(all) != 1 || all[0].name != "buffkit.bye" || all[0].retry == "" {
+			s.t.Fatalf("not a refusal: %q, %v", body, err)
+		}
+		return fmt.Sprint(status, " ", all[0].control().Code)
+	}
+	return fmt.Sprint(status, " ", string(body))
+}
+
 func (s *stream) ended() bool {
 	synctest.Wait()
 	select {
