@@ -68,6 +68,8 @@ func newLog(t testing.TB, keep eventlog.Retention) *eventlog.Memory {
 	return m
 }
 
+var none eventlog.Retention // of its own: the defaults
+
 // publish stores events, "topic:data" or "topic:key=data", each in a call of its own, and returns the cursor of the last.
 func publish(t testing.TB, b *push.Broker, events ...string) (last eventlog.Cursor) {
 	t.Helper()
