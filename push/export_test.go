@@ -44,3 +44,10 @@ func (b *Broker) Followers(topic string) int { return b.streams.count(topic) }
 
 // Sweep ends sessions as the broker does every second.
 func (b *Broker) Sweep() { b.sessions.sweep(func(info SessionInfo) { b.sessionEnded(info, nil) }) }
+
+// AbandonSession makes a session that was connected once.
+func (b *Broker) AbandonSession(user string) {
+	s := b.sessions.start(user)
+	s.proved(eventlog.NewCursor(1, 1))
+	b.sessions.detach(s)
+}
