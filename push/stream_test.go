@@ -87,6 +87,16 @@ func publish(t testing.TB, b *push.Broker, events ...string) (last eventlog.Curs
 	return last
 }
 
+// newRequest asks for a stream as an EventSource does. Headers come in pairs.
+func newRequest(ctx context.Context, target string, headers ...string) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	r.Header.Set("Accept", "text/event-stream")
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return r
+}
+
 // stream is a request that the handler serves on a goroutine of its own, in a synctest bubble.
 type stream struct {
 	t     testing.TB
@@ -96,15 +106,11 @@ type stream struct {
 	seen  int           // frames that were taken
 }
 
-// connect asks for a stream as an EventSource does. Headers come in pairs.
+// connect asks for a stream.
 func connect(t testing.TB, h http.Handler, target string, headers ...string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	r.Header.Set("Accept", "text/event-stream")
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
+	r := newRequest(ctx, target, headers...)
 	s := &stream{t: t, w: newSink(), leave: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
