@@ -1,0 +1,477 @@
+package push_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/push"
+	"github.com/buffkit/buffkit/sse"
+)
+
+// server serves a handler over real TCP, by HTTP/1.1 or HTTP/2.
+func server(t *testing.T, h http.Handler, http2 bool, change func(*http.Server)) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if change != nil {
+		change(s.Config)
+	}
+	if http2 {
+		s.EnableHTTP2 = true
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
+// get opens a stream. Its body is closed with the test.
+func get(t *testing.T, client *http.Client, target string, headers ...string) *http.Response {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/event-stream")
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); resp.Body.Close() })
+	return resp
+}
+
+// protocols runs a test by HTTP/1.1 and by HTTP/2.
+func protocols(t *testing.T, f func(t *testing.T, http2 bool)) {
+	t.Helper()
+	t.Parallel()
+	for name, http2 := range map[string]bool{"HTTP1": false, "HTTP2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, http2)
+		})
+	}
+}
+
+// A deadline that is left armed kills an idle HTTP/2 stream, and the timeouts of an http.Server any stream.
+func TestStreamOutlivesAllTimeouts(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		b := newBroker(t, push.Public("a"), push.Options{WriteTimeout: 50 * time.Millisecond, Heartbeat: 200 * time.Millisecond})
+		s := server(t, b, http2, func(s *http.Server) {
+			s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
+		})
+		resp := get(t, s.Client(), s.URL)
+		if (resp.ProtoMajor == 2) != http2 {
+			t.Fatal(resp.Proto)
+		}
+		var names []string
+		for e, err := range sse.Scan(resp.Body, nil) {
+			if err != nil {
+				t.Fatalf("after %q: %v", names, err)
+			}
+			names = append(names, e.Name)
+			switch len(names) {
+			case 4: // three pings: silent for more than a write timeout, three times
+				publish(t, b, "a:1")
+			case 5:
+				if string(e.Data) != "1" {
+					t.Errorf("got %q", e.Data)
+				}
+				return
+			}
+		}
+		t.Errorf("the stream ended after %q", names)
+	})
+}
+
+func TestClientThatLeavesIsNoticed(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		causes := make(chan error, 1)
+		b := newBroker(t, push.Public("a"), push.Options{Hooks: push.Hooks{
+			Disconnected: func(_ push.Connection, cause error) { causes <- cause },
+		}})
+		s := server(t, b, http2, nil)
+		resp := get(t, s.Client(), s.URL)
+		io.ReadFull(resp.Body, make([]byte, 100))
+		resp.Body.Close()
+		if cause := <-causes; cause != nil {
+			t.Errorf("cause %v", cause)
+		}
+	})
+}
+
+// smallBuffers makes a server's sockets hold little, so that it notices a slow client after kilobytes.
+func smallBuffers(s *http.Server) {
+	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		if secure, ok := conn.(*tls.Conn); ok {
+			conn = secure.NetConn()
+		}
+		conn.(*net.TCPConn).SetWriteBuffer(16 << 10)
+		return ctx
+	}
+}
+
+// smallWindow is a client that takes little from the network unless it is read.
+func smallWindow(s *httptest.Server, http2 bool) *http.Client {
+	own := s.Client().Transport.(*http.Transport).Clone()
+	if http2 {
+		own.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}
+	}
+	own.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			tcp.SetReadBuffer(16 << 10)
+		}
+		return conn, err
+	}
+	return &http.Client{Transport: own}
+}
+
+// One client never reads, one reads a byte now and then, one sends its request a byte at a time: each harms itself at most.
+func TestBadClientsHarmNobody(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		const events, size = 100, 32 << 10 // 3 MB: more than all buffers between
+		causes := make(chan error, 10)
+		keep := newLog(t, eventlog.Retention{Count: -1, Bytes: -1})
+		b := newBroker(t, push.Public("a"), push.Options{Log: keep, WriteTimeout: 2 * time.Second, Hooks: push.Hooks{
+			Disconnected: func(_ push.Connection, cause error) { causes <- cause },
+		}})
+		s := server(t, b, http2, smallBuffers)
+		bad := smallWindow(s, http2)
+		defer bad.CloseIdleConnections()
+		stuck := get(t, bad, s.URL)
+		sipping := get(t, smallWindow(s, http2), s.URL)
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		defer all.Wait()
+		defer stop()
+		now := time.NewTicker(20 * time.Millisecond)
+		defer now.Stop()
+		all.Go(func() {
+			for ctx.Err() == nil {
+				sipping.Body.Read(make([]byte, 1))
+				select {
+				case <-now.C:
+				case <-ctx.Done():
+				}
+			}
+		})
+		dribbling, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dribbling.Close()
+		io.WriteString(dribbling, "GET / HTTP/1.1\r\nHo")
+
+		healthy := get(t, s.Client(), s.URL)
+		all.Go(func() {
+			padding := strings.Repeat("x", size)
+			for i := range events {
+				publish(t, b, fmt.Sprintf("a:%d %s", i, padding))
+				if i%10 == 0 {
+					io.WriteString(dribbling, "s")
+				}
+			}
+		})
+		next := 0
+		for e, err := range sse.Scan(healthy.Body, nil) {
+			if err != nil {
+				t.Fatalf("after %d events: %v", next, err)
+			}
+			if e.Name != "" {
+				continue
+			}
+			if !bytes.HasPrefix(e.Data, fmt.Append(nil, next, " ")) {
+				t.Fatalf("event %d is %.10q", next, e.Data)
+			}
+			if next++; next == events {
+				break
+			}
+		}
+		for range 2 {
+			if cause := <-causes; !errors.Is(cause, push.ErrSlow) {
+				t.Errorf("a bad client was cut for %v", cause)
+			}
+		}
+
+		// The one that was stuck comes back with what it has, and misses nothing.
+		next, at := 0, ""
+		collect := func(body io.Reader) {
+			for e, err := range sse.Scan(body, nil) {
+				if err != nil {
+					return
+				}
+				if e.Name == "" && e.ID != "" && !e.Inherited {
+					if !bytes.HasPrefix(e.Data, fmt.Append(nil, next, " ")) {
+						t.Fatalf("event %d is %.10q", next, e.Data)
+					}
+					next++
+				}
+				at = e.ID
+				if next == events {
+					return
+				}
+			}
+		}
+		collect(stuck.Body)
+		if next == events {
+			t.Fatal("nothing was held back: the test doesn't test")
+		}
+		collect(get(t, s.Client(), s.URL, "Last-Event-ID", at).Body)
+		if next != events {
+			t.Errorf("%d events after it came back, want %d", next, events)
+		}
+	})
+}
+
+// Over HTTP/2 a stream that has ended has no writer any more, and another stream of the same connection may be stuck.
+func TestCloseWithAStuckClient(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		b := newBroker(t, push.Public("a"), push.Options{WriteTimeout: time.Minute})
+		s := server(t, b, http2, smallBuffers)
+		client := smallWindow(s, http2)
+		defer client.CloseIdleConnections()
+		get(t, client, s.URL)
+		healthy := get(t, client, s.URL)
+		for range 30 {
+			publish(t, b, "a:"+strings.Repeat("x", 100<<10))
+		}
+		read := make(chan string)
+		go func() {
+			text, _ := io.ReadAll(healthy.Body)
+			read <- tail(string(text))
+		}()
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if text := <-read; !strings.Contains(text, `"code":"closed"`) {
+			t.Errorf("the last words are %q", text)
+		}
+	})
+}
+
+// net/http reads a request's body before it answers. Whoever sends one slowly holds the answer, not the broker.
+func TestRequestWithABodyIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t, push.Public("a"), push.Options{})
+	served := make(chan struct{})
+	s := server(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.ServeHTTP(w, r)
+		close(served)
+	}), false, nil)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nslow")
+	<-served
+}
+
+// The wrappers below are middleware as it is found in the wild.
+type (
+	opaque    struct{ http.ResponseWriter } // hides everything
+	flushOnly struct{ http.ResponseWriter }
+	polite    struct{ http.ResponseWriter }
+)
+
+func (w flushOnly) Flush()                   { http.NewResponseController(w.ResponseWriter).Flush() }
+func (w polite) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func wrapped(b http.Handler, wrap func(http.ResponseWriter) http.ResponseWriter) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.ServeHTTP(wrap(w), r) })
+}
+
+func TestWrapperThatHidesFlushIsNamed(t *testing.T) {
+	t.Parallel()
+	wraps := map[string]func(http.ResponseWriter) http.ResponseWriter{
+		"push_test.opaque": func(w http.ResponseWriter) http.ResponseWriter { return opaque{w} },
+		"push_test.polite": func(w http.ResponseWriter) http.ResponseWriter { return polite{opaque{w}} },
+	}
+	for name, wrap := range wraps {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				var logged record
+				b := newBroker(t, push.Public("a"), push.Options{Logger: logged.logger()})
+				s := connect(t, wrapped(b, wrap), "/")
+				if got := s.refusal(); got != "200 error" && s.w.status != 200 {
+					t.Errorf("got %s", got)
+				}
+				for _, say := range []string{name + " can't flush", "Unwrap", "TimeoutHandler"} {
+					if !strings.Contains(logged.String(), say) {
+						t.Errorf("the log doesn't say %q: %s", say, logged.String())
+					}
+				}
+				if b.Stats() != (push.Stats{}) {
+					t.Errorf("%+v", b.Stats())
+				}
+			})
+		})
+	}
+}
+
+func TestTimeoutHandlerIsNamed(t *testing.T) {
+	t.Parallel()
+	var logged record
+	b := newBroker(t, push.Public("a"), push.Options{Logger: logged.logger()})
+	w := httptest.NewRecorder()
+	http.TimeoutHandler(b, time.Minute, "").ServeHTTP(w, newRequest(t.Context(), "/"))
+	if !strings.Contains(logged.String(), "timeoutWriter can't flush") {
+		t.Errorf("logged %q", logged.String())
+	}
+}
+
+func TestWrapperThatHidesDeadlinesIsWarnedOfOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var logged record
+		b := newBroker(t, push.Public("a"), push.Options{Logger: logged.logger()})
+		h := wrapped(b, func(w http.ResponseWriter) http.ResponseWriter { return flushOnly{w} })
+		for range 3 {
+			s := connect(t, h, "/")
+			publish(t, b, "a:1")
+			s.want("open:fresh", "1")
+			s.close()
+		}
+		if n := strings.Count(logged.String(), "no write deadlines"); n != 1 || !strings.Contains(logged.String(), "push_test.flushOnly") {
+			t.Errorf("warned %d times: %s", n, logged.String())
+		}
+		connect(t, wrapped(b, func(w http.ResponseWriter) http.ResponseWriter { return polite{w} }), "/").want("open:fresh")
+		if n := strings.Count(logged.String(), "level=WARN"); n != 1 {
+			t.Errorf("warned of a good wrapper: %s", logged.String())
+		}
+	})
+}
+
+// gzipped compresses what is compressible, as middleware does: it decides when the header is written.
+type gzipped struct {
+	http.ResponseWriter
+	zip    *gzip.Writer
+	events *[]string
+}
+
+func (w *gzipped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *gzipped) WriteHeader(status int) {
+	*w.events = append(*w.events, "header")
+	if strings.HasPrefix(w.Header().Get("Content-Type"), "text/") {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.zip = gzip.NewWriter(w.ResponseWriter)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *gzipped) Write(p []byte) (int, error) {
+	*w.events = append(*w.events, "write")
+	if w.zip != nil {
+		return w.zip.Write(p)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *gzipped) FlushError() error {
+	*w.events = append(*w.events, "flush")
+	if w.zip != nil {
+		w.zip.Flush()
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+func TestStreamBehindCompression(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var events []string
+		b := newBroker(t, push.Public("a"), push.Options{})
+		s := connect(t, wrapped(b, func(w http.ResponseWriter) http.ResponseWriter { return &gzipped{w, nil, &events} }), "/")
+		publish(t, b, "a:1")
+		synctest.Wait()
+		if got := fmt.Sprint(events[:3]); got != "[header write flush]" {
+			t.Errorf("first came %s", got)
+		}
+		if s.w.sent.Get("Content-Encoding") != "gzip" {
+			t.Error("compressed without saying so")
+		}
+		plain, err := gzip.NewReader(strings.NewReader(s.w.text()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(plain) // it ends in the middle
+		frames, err := parseFrames(string(text))
+		if err != nil || len(frames) != 3 || frames[2].String() != "1" {
+			t.Errorf("%v, %v", frames, err)
+		}
+	})
+}
+
+// What net/http tells only when it flushes, a client's end above all, ends the stream.
+func TestFailedFlushEndsTheStream(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		causes := make(chan error, 1)
+		b := newBroker(t, push.Public("a"), push.Options{Hooks: push.Hooks{
+			Disconnected: func(_ push.Connection, cause error) { causes <- cause },
+		}})
+		broken := &cutter{err: errors.New("connection reset by peer")}
+		s := connect(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			broken.sink = w.(*sink)
+			b.ServeHTTP(broken, r)
+		}), "/")
+		s.want("open:fresh")
+		broken.cut()
+		publish(t, b, "a:1")
+		if !s.ended() {
+			t.Fatal("goes on")
+		}
+		if cause := <-causes; !errors.Is(cause, broken.err) || errors.Is(cause, push.ErrSlow) {
+			t.Errorf("cause %v", cause)
+		}
+		// A stream that breaks before it has told anything was never connected.
+		again := connect(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.ServeHTTP(broken, r) }), "/")
+		if !again.ended() || len(causes) > 0 {
+			t.Errorf("ended %v, Disconnected without Connected: %d", again.ended(), len(causes))
+		}
+	})
+}
+
+type cutter struct {
+	*sink
+	err error
+
+	mu   sync.Mutex // guards dead
+	dead bool
+}
+
+func (w *cutter) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = true
+}
+
+func (w *cutter) FlushError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dead {
+		return w.err
+	}
+	return w.sink.FlushError()
+}
