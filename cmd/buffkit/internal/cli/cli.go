@@ -90,7 +90,7 @@ Exit codes:
 		Version:                    build().String(),
 	}
 	root.SetVersionTemplate("buffkit {{.Version}}\n")
-	root.AddCommand(a.serve(), a.publish(), a.subscribe(), a.token(), a.version())
+	root.AddCommand(a.serve(), a.publish(), a.subscribe(), a.token(), a.demo(), a.version())
 	return root
 }
 
