@@ -194,6 +194,25 @@ func TestControlEventsAreToldNotYielded(t *testing.T) {
 	})
 }
 
+func TestACursorThatMovesWithoutAnEventIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ping := func(id string) string { return "event: buffkit.ping\nid: " + id + "\ndata: \n\n" }
+		s := serve(t,
+			sends("id: k.1\nevent: buffkit.open\ndata: {\"state\":\"fresh\"}\n\n", event("k.2", "a"), ping("k.3"), ping("k.3"),
+				"event: buffkit.ping\ndata: \n\n"),
+			sends(opened, ping("k.2"), ping("k.4")))
+		var told []string
+		data, err := follow(t.Context(), s, client.Options{OnCursor: func(cursor string) { told = append(told, cursor) }})
+		if err != nil || !slices.Equal(data, []string{"a"}) {
+			t.Fatalf("got %q, %v", data, err)
+		}
+		if want := []string{"k.1", "k.3", "k.4"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	})
+}
+
 func TestFinalAnswers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
