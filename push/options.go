@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
@@ -23,7 +24,10 @@ const (
 	DefaultMaxBehind      = 1024      // events
 	DefaultMaxBatchBytes  = 64 << 10  // past this size a write costs by the byte, and joining saves nothing
 	DefaultMaxConnections = 1_000_000 // a backstop: descriptors end first
+	DefaultMaxSessions    = 1_000_000 // 300 MB
 )
+
+const maxDuration = 10 * 365 * 24 * time.Hour // "never"; far enough from the end of time.Duration to calculate with
 
 // SnapshotFunc renders the current state of topics whose history was lost, as events for that one client; their Topic
 // is ignored. They leave without ids, and the stream goes on from a place before the call, so nothing falls between the
@@ -68,7 +72,7 @@ type Options struct {
 	Keys []Key
 	// TokenTTL is how long a token is accepted. Default DefaultTokenTTL.
 	TokenTTL time.Duration
-	// TokenGrace is how long the token before the newest is still accepted. Default DefaultTokenGrace.
+	// TokenGrace is how long the token before the newest is still accepted after the newest was last given. Default DefaultTokenGrace.
 	TokenGrace time.Duration
 }
 
@@ -77,6 +81,7 @@ type Limits struct {
 	MaxConnections           int // open streams in all. Default DefaultMaxConnections
 	MaxConnectionsPerUser    int // open streams of one Grant.User. Default: no limit
 	MaxConnectionsPerSession int // open streams of one session. Default: no limit
+	MaxSessions              int // connected or not: above it those that are away for longest end before their SessionTTL. Default DefaultMaxSessions
 	MaxTopics                int // topics of one stream. Default DefaultMaxTopics
 	MaxBehind                int // events that a SkipToLatest stream may lie behind. Default DefaultMaxBehind
 	MaxBatchBytes            int // bytes joined into one write; a single event may be larger. Default DefaultMaxBatchBytes
@@ -105,14 +110,15 @@ func (o *Options) withDefaults() (Options, error) {
 		switch {
 		case *f.d == 0:
 			*f.d = f.def
-		case *f.d < time.Millisecond:
-			return c, fmt.Errorf("push: Options.%s is %v: give at least a millisecond, or 0 for %v", f.name, *f.d, f.def)
+		case *f.d < time.Millisecond || *f.d > maxDuration:
+			return c, fmt.Errorf("push: Options.%s is %v: give 1ms to %v, or 0 for %v", f.name, *f.d, maxDuration, f.def)
 		}
 	}
-	for i, k := range c.Keys {
-		if err := k.check(); err != nil {
-			return c, fmt.Errorf("push: Options.Keys[%d]: %w", i, err)
-		}
+	if err := checkKeys(c.Keys); err != nil {
+		return c, err
+	}
+	if name := c.SessionCookie; name != "" && (&http.Cookie{Name: name}).Valid() != nil {
+		return c, fmt.Errorf("push: Options.SessionCookie is %q: give the name of a cookie", name)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -125,6 +131,7 @@ func (l Limits) withDefaults() Limits {
 	l.MaxConnections = limit(l.MaxConnections, DefaultMaxConnections)
 	l.MaxConnectionsPerUser = limit(l.MaxConnectionsPerUser, noLimit)
 	l.MaxConnectionsPerSession = limit(l.MaxConnectionsPerSession, noLimit)
+	l.MaxSessions = limit(l.MaxSessions, DefaultMaxSessions)
 	l.MaxTopics = limit(l.MaxTopics, DefaultMaxTopics)
 	l.MaxBehind = limit(l.MaxBehind, DefaultMaxBehind)
 	l.MaxBatchBytes = limit(l.MaxBatchBytes, DefaultMaxBatchBytes)

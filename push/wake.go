@@ -17,7 +17,7 @@ type dispatcher struct {
 	mu     sync.Mutex // guards what follows
 	topics map[string]struct{}
 	spare  map[string]struct{} // the empty map that topics is swapped with
-	canary chan struct{}       // closed at the next wake of topicCanary
+	canary chan struct{}       // closed at the next wake of topicCanary, or of any topic
 }
 
 func newDispatcher() *dispatcher {
@@ -57,7 +57,9 @@ func (d *dispatcher) take() map[string]struct{} {
 	}
 	clear(d.spare)
 	d.topics, d.spare = d.spare, taken
-	if _, ok := taken[topicCanary]; ok {
+	_, sung := taken[topicCanary]
+	_, any := taken[""]
+	if sung || any {
 		close(d.canary)
 		d.canary = make(chan struct{})
 	}
@@ -78,10 +80,12 @@ func (b *Broker) watch() {
 		if b.ctx.Err() != nil {
 			return
 		}
-		b.logger().Error("push: the log stopped telling news; trying again", "error", err, "in", watchRetry)
 		if errors.Is(err, eventlog.ErrClosed) {
-			return // the streams find out when they read
+			b.logger().Error("push: the log was closed before the broker; all streams end")
+			b.streams.wake(topicAll) // they find out when they read
+			return
 		}
+		b.logger().Error("push: the log stopped telling news; trying again", "error", err, "in", watchRetry)
 		select {
 		case <-time.After(watchRetry):
 		case <-b.ctx.Done():
@@ -169,6 +173,14 @@ func (x *index) remove(c *connection) {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// place returns how many streams stood before a connection in the list of its topic number slot when it came, or fewer.
+func (x *index) place(c *connection, slot int) int {
+	s := x.shard(c.topics[slot])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.places[slot]
 }
 
 // count returns how many streams follow a topic.
