@@ -13,7 +13,7 @@ import (
 )
 
 // programs that the tests run, and the Debian packages they are in.
-var programs = [][2]string{{"curl", "curl"}}
+var programs = [][2]string{{"curl", "curl"}, {"chromium", "chromium"}}
 
 // TestMain fails when a program is missing: a test that is skipped silently proves nothing. It fails, too, when a goroutine is left.
 func TestMain(m *testing.M) {
@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	chromium.close()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	if left := leftover(5 * time.Second); code == 0 && len(left) > 0 {
 		fmt.Printf("FAIL: %d goroutines are left:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
