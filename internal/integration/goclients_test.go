@@ -100,29 +100,33 @@ func followed(t *testing.T, setup func(*site), test func(t *testing.T, s *site, 
 			s.start(nil)
 			cut := cutterTo(t, s.addr)
 			got := &events{}
-			ctx, cancel := context.WithCancel(t.Context())
-			transport := &http.Transport{}
-			var running sync.WaitGroup
-			running.Go(func() {
-				client.follow(ctx, &http.Client{Transport: transport}, s.urlAt(cut.addr, "/events"), func(n note) {
-					switch {
-					case n.Type == "" && n.Data == "":
-						return // an id alone: the standard doesn't dispatch it, these clients do
-					case n.Type == "":
-						n.Type = "message"
-					}
-					got.add(n)
-				})
-			})
-			t.Cleanup(func() {
-				cancel()
-				cut.cut()
-				running.Wait()
-				transport.CloseIdleConnections()
-			})
+			followWith(t, client.follow, s.urlAt(cut.addr, "/events"), got)
 			test(t, s, cut, got, client.dropsHalf)
 		})
 	}
+}
+
+// followWith runs a foreign client until the end of the test.
+func followWith(t *testing.T, follow func(context.Context, *http.Client, string, func(note)), url string, got *events) {
+	ctx, cancel := context.WithCancel(t.Context())
+	transport := &http.Transport{}
+	var running sync.WaitGroup
+	running.Go(func() {
+		follow(ctx, &http.Client{Transport: transport}, url, func(n note) {
+			switch {
+			case n.Type == "" && n.Data == "":
+				return // an id alone: the standard doesn't dispatch it, these clients do
+			case n.Type == "":
+				n.Type = "message"
+			}
+			got.add(n)
+		})
+	})
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		transport.CloseIdleConnections()
+	})
 }
 
 func TestForeignClientsResumeAfterACut(t *testing.T) {

@@ -123,6 +123,7 @@ func (s *site) handler() http.Handler {
 	} else {
 		mux := http.NewServeMux()
 		mux.Handle("/events", s.broker)
+		mux.Handle("/events/", s.broker) // for what a proxy tells apart
 		mux.Handle("/", http.FileServer(http.Dir("testdata")))
 		app = mux
 	}
