@@ -143,9 +143,9 @@ func TestStuckClientIsCutAndResumes(t *testing.T) {
 	for name, policy := range map[string]push.SlowPolicy{"Cut": push.Cut, "Conflate": push.Conflate, "SkipToLatest": push.SkipToLatest} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				var cause error
+				causes := make(chan error, 9)
 				b := newBroker(t, granted(policy, "a"), push.Options{WriteTimeout: 5 * time.Second, Hooks: push.Hooks{
-					Disconnected: func(_ push.Connection, why error) { cause = why },
+					Disconnected: func(_ push.Connection, cause error) { causes <- cause },
 				}})
 				stuck, healthy := connect(t, b, "/"), connect(t, b, "/")
 				publish(t, b, "a:1")
@@ -162,8 +162,11 @@ func TestStuckClientIsCutAndResumes(t *testing.T) {
 					t.Error("cut too early")
 				}
 				pass(time.Second)
-				if !stuck.ended() || !errors.Is(cause, push.ErrSlow) {
-					t.Errorf("ended %v, cause %v", stuck.ended(), cause)
+				if !stuck.ended() {
+					t.Fatal("not cut")
+				}
+				if cause := <-causes; !errors.Is(cause, push.ErrSlow) {
+					t.Errorf("cause %v", cause)
 				}
 				stuck.want()
 				if healthy.ended() {
@@ -289,10 +292,10 @@ func TestSkipToLatestMovesOnAndTells(t *testing.T) {
 
 func TestStreamEndsWithItsGrant(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		var cause error
+		causes := make(chan error, 9)
 		b := newBroker(t, func(*http.Request) (push.Grant, error) {
 			return push.Grant{Topics: []string{"a"}, Expires: time.Now().Add(time.Minute)}, nil
-		}, push.Options{Hooks: push.Hooks{Disconnected: func(_ push.Connection, why error) { cause = why }}})
+		}, push.Options{Hooks: push.Hooks{Disconnected: func(_ push.Connection, cause error) { causes <- cause }}})
 		s := connect(t, b, "/")
 		pass(59 * time.Second)
 		publish(t, b, "a:1")
@@ -302,8 +305,11 @@ func TestStreamEndsWithItsGrant(t *testing.T) {
 		}
 		pass(time.Second)
 		s.want("bye:expired")
-		if !s.ended() || cause != push.ErrExpired {
-			t.Errorf("ended %v, cause %v", s.ended(), cause)
+		if !s.ended() {
+			t.Fatal("goes on")
+		}
+		if cause := <-causes; cause != push.ErrExpired {
+			t.Errorf("cause %v", cause)
 		}
 		again := connect(t, b, "/", "Last-Event-ID", s.lastID())
 		again.want("open:resumed:0")
