@@ -54,8 +54,8 @@ var frameworks = []struct {
 	}, true, "*gzip.gzipWriter"},
 	{"echo 4", func(b *push.Broker) http.Handler {
 		e := echo4.New()
-		e.Use(echo4middleware.LoggerWithConfig(echo4middleware.LoggerConfig{Output: io.Discard}),
-			echo4middleware.Recover(), echo4middleware.Gzip())
+		logger := echo4middleware.RequestLoggerConfig{LogStatus: true, LogValuesFunc: func(echo4.Context, echo4middleware.RequestLoggerValues) error { return nil }}
+		e.Use(echo4middleware.RequestLoggerWithConfig(logger), echo4middleware.Recover(), echo4middleware.Gzip())
 		e.GET("/events", echo4.WrapHandler(b))
 		return e
 	}, true, ""},
