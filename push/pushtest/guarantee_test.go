@@ -58,8 +58,9 @@ func TestEveryEventOnceInOrderOrAToldGap(t *testing.T) {
 			if got := report.Gaps > 0; got != tt.wantGaps {
 				t.Errorf("%d gaps were told", report.Gaps)
 			}
-			if int(s.cuts.Load()) < s.clients || report.Resumed < s.clients {
-				t.Errorf("%d cuts and %d resumes of %d clients prove little", s.cuts.Load(), report.Resumed, s.clients)
+			if s.cuts.Load() < s.leastCuts {
+				t.Errorf("only %d connections were cut in %v: something is wrong with the proxy, or the machine is too busy",
+					s.cuts.Load(), s.patience)
 			}
 		})
 	}
@@ -70,7 +71,9 @@ type storm struct {
 	t         *testing.T
 	seed      uint64
 	clients   int
-	length    time.Duration // of publishing
+	length    time.Duration // of publishing, at least
+	leastCuts int64         // so many cuts must come before the end, or else
+	patience  time.Duration // must be over
 	log       *eventlog.Memory
 	oracle    *pushtest.Oracle
 	proxy     *pushtest.Proxy
@@ -82,13 +85,14 @@ type storm struct {
 var stormTopics = []string{"steady/0", "steady/1", "steady/2", "batch/0", "batch/1", "burst", "quiet", "large"}
 
 func newStorm(t *testing.T, keep func(string) eventlog.Retention) *storm {
-	s := &storm{t: t, seed: *seed, clients: 200, length: 30 * time.Second, transport: &http.Transport{}}
+	s := &storm{t: t, seed: *seed, clients: 200, length: 30 * time.Second, leastCuts: 600, patience: 2 * time.Minute}
 	if s.seed == 0 {
 		s.seed = rand.Uint64()
 	}
 	if testing.Short() {
-		s.length = 3 * time.Second
+		s.clients, s.length, s.leastCuts, s.patience = 50, 3*time.Second, 50, 30*time.Second
 	}
+	s.transport = &http.Transport{}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("run it again with -seed %d", s.seed)
@@ -116,15 +120,22 @@ func (s *storm) run() {
 	defer followers.Wait()
 	defer leave()
 
-	publishing, end := context.WithTimeout(s.t.Context(), s.length)
+	publishing, end := context.WithTimeout(s.t.Context(), s.patience)
 	defer end()
 	var storming sync.WaitGroup
 	s.publishers(publishing, &storming)
 	storming.Go(func() { s.cut(publishing) })
+	began := time.Now()
 	for range 2 {
 		pause(publishing, s.length/3)
 		node = s.restart(node)
 	}
+	for time.Since(began) < s.length || s.cuts.Load() < s.leastCuts { // a busy machine takes longer
+		if !pause(publishing, 100*time.Millisecond) {
+			break
+		}
+	}
+	end()
 	storming.Wait()
 
 	s.proxy.Restore()
