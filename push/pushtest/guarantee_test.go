@@ -143,7 +143,7 @@ func (s *storm) run() {
 	for _, topic := range stormTopics {
 		s.publish(push.Event{Topic: topic, Data: []byte("the last")})
 	}
-	waiting, done := context.WithTimeout(s.t.Context(), time.Minute)
+	waiting, done := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer done()
 	if err := s.oracle.Wait(waiting); err != nil {
 		s.t.Error(err)
@@ -253,7 +253,7 @@ func (s *storm) follow(ctx context.Context, n int) {
 	sub := s.oracle.Subscriber(fmt.Sprintf("%d of %q", n, topics), topics...)
 	if n%2 == 0 {
 		err := sub.Follow(ctx, target, &client.Options{
-			HTTP: httpClient, Cursor: cursor, MinRetry: 50 * time.Millisecond, MaxRetry: time.Second, OpenTimeout: 2 * time.Second,
+			HTTP: httpClient, Cursor: cursor, MinRetry: 50 * time.Millisecond, MaxRetry: time.Second, OpenTimeout: 20 * time.Second,
 		})
 		if err != nil {
 			s.t.Errorf("client %d gave up: %v", n, err)
@@ -276,8 +276,8 @@ func (s *storm) serve() *node {
 		Log:          s.log,
 		Keys:         []push.Key{{ID: "storm", Secret: bytes.Repeat([]byte("k"), push.MinSecretBytes)}},
 		Retry:        100 * time.Millisecond,
-		Heartbeat:    time.Second,
-		WriteTimeout: time.Second,
+		Heartbeat:    5 * time.Second, // a busy machine must not look like a dead network
+		WriteTimeout: 5 * time.Second,
 		DrainWindow:  time.Second,
 		Snapshot:     snapshot,
 		Logger:       slog.New(&errorsOnly{slog.DiscardHandler, s.t}),

@@ -76,16 +76,21 @@ func (r Report) String() string {
 		len(r.Violations)-r.Count(Lost)-r.Count(Doubled))
 }
 
-const maxReported = 20 // violations in words; where one thing is broken thousands may follow
+const maxReported = 5 // violations of a kind in words; where one thing is broken thousands may follow
 
-// Fail fails the test if there are violations, and says the first of them.
+// Fail fails the test if there are violations, and says the first of each kind.
 func (r Report) Fail(t testing.TB) {
 	t.Helper()
-	for _, v := range r.Violations[:min(len(r.Violations), maxReported)] {
-		t.Error(v)
+	said := make(map[Kind]int)
+	for _, v := range r.Violations {
+		if said[v.Kind]++; said[v.Kind] <= maxReported {
+			t.Error(v)
+		}
 	}
-	if more := len(r.Violations) - maxReported; more > 0 {
-		t.Errorf("and %d more violations", more)
+	for kind, n := range said {
+		if n > maxReported {
+			t.Errorf("%s: %d times in all", kind, n)
+		}
 	}
 }
 

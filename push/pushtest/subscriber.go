@@ -31,6 +31,7 @@ type Subscriber struct {
 	newest   eventlog.Cursor // how far it has come
 	asked    string          // by the last request
 	askedAt  int64           // when
+	firstAt  int64           // when the first request left
 	receipts []receipt
 	openings []opening
 	gaps     []gap
@@ -84,6 +85,9 @@ func (s *Subscriber) Asks(cursor string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked, s.askedAt = cursor, s.oracle.clock.Add(1)
+	if s.firstAt == 0 {
+		s.firstAt = s.askedAt
+	}
 	at, _ := eventlog.ParseCursor(cursor)
 	if !s.began && !at.IsZero() {
 		s.began, s.start, s.newest = true, place{at: at}, at
@@ -104,8 +108,8 @@ func (s *Subscriber) Told(id string, open client.Open) {
 	} else if open.State == client.Fresh {
 		start, _ := eventlog.ParseCursor(id)
 		s.began, s.start, s.newest = true, place{start, s.askedAt, now}, start
-	} else if !s.began { // resumed by its session, of which the oracle knows nothing
-		s.began, s.start = true, place{earlier: s.askedAt, later: now}
+	} else if !s.began { // resumed by its session, which began with some request before
+		s.began, s.start = true, place{earlier: s.firstAt, later: now}
 	}
 	if at.IsZero() {
 		at = s.newest
