@@ -26,10 +26,14 @@ func newLog(t *testing.T, keep int) *eventlog.Memory {
 	return log
 }
 
-// newBroker returns a broker of a log for the topics a and b. It ends with the test.
+// newBroker returns a broker of a log for the topics a and b, whose snapshots take five seconds. It ends with the test.
 func newBroker(t *testing.T, log eventlog.Log) *push.Broker {
 	t.Helper()
-	b, err := push.New(push.Public("a", "b"), &push.Options{Log: log, Snapshot: snapshot, Heartbeat: 10 * time.Second})
+	slowly := func(ctx context.Context, lost push.Lost) ([]push.Event, error) {
+		pause(ctx, 5*time.Second)
+		return snapshot(ctx, lost)
+	}
+	b, err := push.New(push.Public("a", "b"), &push.Options{Log: log, Snapshot: slowly, Heartbeat: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +101,10 @@ func TestAStreamThatWasCutResumesAndGoesOnLive(t *testing.T) {
 				if open.Open.State != client.Fresh || open.ID == "" || open.Retry == 0 || open.Open.Heartbeat != 10*time.Second {
 					t.Errorf("told %+v, %+v", open, open.Open)
 				}
+				began := time.Now()
 				ids := publish(t, b, "a", "1", "2")
-				if id := expect(t, stream, "1", "2"); id != ids[1] {
-					t.Errorf("the last event has the id %s, published as %s", id, ids[1])
+				if id := expect(t, stream, "1", "2"); id != ids[1] || time.Since(began) > 0 {
+					t.Errorf("the last event, published as %s, came as %s after %v", ids[1], id, time.Since(began))
 				}
 				quiet(t, stream, time.Second)
 
@@ -162,6 +167,7 @@ func TestATrimmedTopicIsToldHealedAndGoesOn(t *testing.T) {
 		if open.Open.State != client.Gapped || !slices.Equal(open.Open.Gaps, want) || open.Open.Replay != 2 || open.ID != "" {
 			t.Errorf("told %+v, want a gap of %v and 2 stored events", open.Open, want)
 		}
+		publish(t, b, "a", "6") // the snapshot is being taken
 		e, err := stream.Next(t.Context())
 		if err != nil || e.ID != "" || e.Name != "snapshot" || string(e.Data) != "a" {
 			t.Errorf("after the gap came %+v, %v, want the snapshot of topic a, without an id", e, err)
@@ -169,8 +175,9 @@ func TestATrimmedTopicIsToldHealedAndGoesOn(t *testing.T) {
 		if id := expect(t, stream, "one", "two"); id == "" {
 			t.Error("the events of the whole topic have no ids")
 		}
-		last = publish(t, b, "a", "6")[0]
-		if id := expect(t, stream, "6"); id != last {
+		expect(t, stream, "6")
+		last = publish(t, b, "a", "7")[0]
+		if id := expect(t, stream, "7"); id != last {
 			t.Errorf("the stream went on with %s, want %s", id, last)
 		}
 

@@ -296,7 +296,9 @@ func (s *storm) serve() *node {
 	return n
 }
 
-func snapshot(_ context.Context, lost push.Lost) (events []push.Event, err error) {
+// snapshot takes its time: what is published meanwhile mustn't fall between it and what follows.
+func snapshot(ctx context.Context, lost push.Lost) (events []push.Event, err error) {
+	pause(ctx, 20*time.Millisecond)
 	for _, topic := range lost.Topics() {
 		events = append(events, push.Event{Name: "snapshot", Data: []byte(topic)})
 	}
