@@ -12,8 +12,9 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // Not parallel: it looks at all goroutines of the process.
 func TestLeftoverFindsAGoroutineUntilItEnds(t *testing.T) {
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() { defer close(stopped); forgotten(stop) }()
+	started, stop, stopped := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() { defer close(stopped); forgotten(started, stop) }()
+	<-started
 	found := func(stack string) bool { return strings.Contains(stack, "leaktest_test.forgotten") }
 	before := count(leaktest.Leftover(100*time.Millisecond), found)
 	close(stop)
@@ -23,7 +24,10 @@ func TestLeftoverFindsAGoroutineUntilItEnds(t *testing.T) {
 	}
 }
 
-func forgotten(stop <-chan struct{}) { <-stop }
+func forgotten(started chan<- struct{}, stop <-chan struct{}) {
+	close(started)
+	<-stop
+}
 
 func count(stacks []string, found func(string) bool) (n int) {
 	for _, stack := range stacks {
