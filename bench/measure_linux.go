@@ -267,6 +267,15 @@ func (m *measuring) one(ctx context.Context, j job) error {
 		j.scenario.Vary(&varied, j.point)
 	}
 	m.progress.begin(j)
+	if j.peer.Prepare != nil {
+		m.progress.say("preparing")
+		if _, err := j.peer.Prepare(); err != nil {
+			record.Note = "left out: " + firstLine(err.Error())
+			m.progress.skipped(j, err)
+			set.Put(record)
+			return set.Save(m.o.out)
+		}
+	}
 	limited, cancel := context.WithTimeoutCause(ctx, m.o.timeout, fmt.Errorf("not done after %v", m.o.timeout))
 	record.Metrics, err = j.scenario.Measure(limited, j.peer, varied, m.progress.say)
 	cancel()

@@ -120,6 +120,15 @@ func (p *progress) kept(j job) {
 	p.line("[%d/%d] %v, round %d: measured before", p.at, p.all, j, j.round+1)
 }
 
+// skipped counts a measurement that can't be made.
+func (p *progress) skipped(j job, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at++
+	p.line("[%d/%d] %v, round %d: LEFT OUT: %v", p.at, p.all, j, j.round+1, err)
+	p.job = ""
+}
+
 func (p *progress) note(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -37,11 +37,15 @@ const (
 	stopTimeout  = 5 * time.Second
 )
 
-// Start starts a peer and waits until it listens. The program of the peers that aren't Outside is this one, whose command is "serve".
+// Start starts a peer and waits until it listens. Those that aren't programs of
+// their own are this one, whose command is "serve".
 func Start(p peer.Peer, opts peer.Options) (*Child, error) {
-	program, err := os.Executable()
-	if p.Outside != nil {
-		program, err = p.Outside()
+	program, err := "", error(nil)
+	if p.Prepare != nil {
+		program, err = p.Prepare()
+	}
+	if program == "" && err == nil {
+		program, err = os.Executable()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)

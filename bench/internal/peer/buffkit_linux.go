@@ -34,7 +34,7 @@ const (
 	frameOverhead = 64 // id: and data: lines
 )
 
-func startBuffkit(o Options) (*started, error) {
+func startBuffkit(o Options) (*Started, error) {
 	keep := eventlog.Retention{
 		Count: max(o.History, eventlog.DefaultRetentionCount),
 		Bytes: max(int64(o.History)*int64(o.Size+frameOverhead), eventlog.DefaultRetentionBytes),
@@ -55,15 +55,15 @@ func startBuffkit(o Options) (*started, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /events", b.broker)
-	return listen(b, mux)
+	return Listen(b, mux)
 }
 
-func (b *buffkit) publish(topic int, payload []byte) error {
+func (b *buffkit) Publish(topic int, payload []byte) error {
 	_, err := b.broker.Publish(context.Background(), push.Event{Topic: b.names[topic], Data: payload})
 	return err
 }
 
-func (b *buffkit) close() {
+func (b *buffkit) Close() {
 	b.broker.Close()
 	b.log.Close()
 }

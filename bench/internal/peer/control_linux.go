@@ -3,6 +3,7 @@ package peer
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -44,22 +45,42 @@ type Answer struct {
 	Error     string `json:"error,omitempty"`
 }
 
+// Main is the main function of a program that is one server; args are what comes after its name.
+func Main(start func(Options) (*Started, error), args []string) error {
+	const words = 3 // serve, the name, the options
+	if len(args) != words {
+		return errors.New("it is started by the driver: go run ./bench run")
+	}
+	var opts Options
+	if err := json.Unmarshal([]byte(args[words-1]), &opts); err != nil {
+		return fmt.Errorf("options %s: %w", args[words-1], err)
+	}
+	return serve(start, opts, os.Stdin, os.Stdout)
+}
+
 // Serve is the life of a server: it starts the peer, says Ready, and carries out orders until in ends.
 func Serve(p Peer, opts Options, in io.Reader, out io.Writer) error {
-	s, err := p.start(opts)
+	if p.start == nil {
+		return fmt.Errorf("%s is another program", p.Name)
+	}
+	return serve(p.start, opts, in, out)
+}
+
+func serve(start func(Options) (*Started, error), opts Options, in io.Reader, out io.Writer) error {
+	s, err := start(opts)
 	if err != nil {
-		return fmt.Errorf("start %s: %w", p.Name, err)
+		return fmt.Errorf("start: %w", err)
 	}
 	defer s.stop()
 	ready := Ready{Addr: s.addr, PIDs: []int{os.Getpid()}}
-	if other, ok := s.server.(interface{ pids() []int }); ok {
-		ready.PIDs = other.pids()
+	if other, ok := s.Server.(interface{ PIDs() []int }); ok {
+		ready.PIDs = other.PIDs()
 	}
 	say := json.NewEncoder(out)
 	if err := say.Encode(ready); err != nil {
 		return err
 	}
-	pub := &publisher{server: s.server, topics: max(opts.Topics, 1)}
+	pub := &publisher{server: s.Server, topics: max(opts.Topics, 1)}
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		var o Order
@@ -80,7 +101,7 @@ func Serve(p Peer, opts Options, in io.Reader, out io.Writer) error {
 
 // publisher carries out orders.
 type publisher struct {
-	server  server
+	server  Server
 	topics  int
 	next    uint32 // number of the next event
 	profile *os.File
@@ -97,8 +118,8 @@ func (p *publisher) do(o Order) (a Answer, err error) {
 	default:
 		err = fmt.Errorf("no order is called %q", o.Do)
 	}
-	if e, ok := p.server.(interface{ epoch() string }); ok {
-		a.Epoch = e.epoch()
+	if e, ok := p.server.(interface{ Epoch() string }); ok {
+		a.Epoch = e.Epoch()
 	}
 	return a, err
 }
@@ -119,7 +140,7 @@ func (p *publisher) publish(o Order) (a Answer, err error) {
 		if o.Seconds > 0 && event.Now() >= end {
 			break
 		}
-		if err := p.server.publish(int(p.next)%p.topics, event.New(o.Size, due, p.next)); err != nil {
+		if err := p.server.Publish(int(p.next)%p.topics, event.New(o.Size, due, p.next)); err != nil {
 			return a, fmt.Errorf("publish: %w", err)
 		}
 		if i == 0 {

@@ -20,12 +20,12 @@ var (
 	floorPeer = Peer{
 		Name: "floor", Title: "floor: a loop of write(2)", Floor: true, Resumes: true,
 		request: eventSource,
-		start:   func(Options) (*started, error) { return startFloor(1) },
+		start:   func(Options) (*Started, error) { return startFloor(1) },
 	}
 	floor2Peer = Peer{
 		Name: "floor2", Title: "floor, two writers", Floor: true, Resumes: true,
 		request: eventSource,
-		start:   func(Options) (*started, error) { return startFloor(2) },
+		start:   func(Options) (*Started, error) { return startFloor(2) },
 	}
 )
 
@@ -58,7 +58,7 @@ type floorFrame struct {
 	bytes []byte
 }
 
-func startFloor(writers int) (*started, error) {
+func startFloor(writers int) (*Started, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
 		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
@@ -81,7 +81,7 @@ func startFloor(writers int) (*started, error) {
 	}
 	go f.accept()
 	at := name.(*unix.SockaddrInet4)
-	return &started{server: f, addr: netip.AddrPortFrom(netip.AddrFrom4(at.Addr), uint16(at.Port)).String(), stop: f.close}, nil
+	return &Started{Server: f, addr: netip.AddrPortFrom(netip.AddrFrom4(at.Addr), uint16(at.Port)).String(), stop: f.Close}, nil
 }
 
 const floorHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -171,7 +171,7 @@ func after(frames []byte, last int) []byte {
 	return frames[at+end+len("\n\n\r\n"):]
 }
 
-func (f *floor) publish(topic int, payload []byte) error {
+func (f *floor) Publish(topic int, payload []byte) error {
 	f.sent++
 	body := fmt.Appendf(nil, "id: %d\ndata: %s\n\n", f.sent, payload)
 	frame := floorFrame{topic, fmt.Appendf(nil, "%x\r\n%s\r\n", len(body), body)}
@@ -238,4 +238,4 @@ func writeAll(fd int, p []byte) error {
 	return nil
 }
 
-func (f *floor) close() { unix.Close(f.listener) }
+func (f *floor) Close() { unix.Close(f.listener) }

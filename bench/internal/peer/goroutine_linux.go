@@ -11,9 +11,9 @@ import (
 var goroutinePeer = Peer{
 	Name: "goroutine", Title: "goroutine and channel on net/http",
 	request: byLastEventID("/events"),
-	start: func(Options) (*started, error) {
+	start: func(Options) (*Started, error) {
 		h := &goroutines{topics: map[string]map[chan []byte]struct{}{}}
-		return listen(h, h)
+		return Listen(h, h)
 	},
 }
 
@@ -67,7 +67,7 @@ func (h *goroutines) leave(topics []string, queue chan []byte) {
 	}
 }
 
-func (h *goroutines) publish(topic int, payload []byte) error {
+func (h *goroutines) Publish(topic int, payload []byte) error {
 	h.sent++
 	frame := fmt.Appendf(nil, "id: %s\ndata: %s\n\n", strconv.FormatUint(h.sent, 10), payload)
 	h.mu.RLock()
@@ -81,4 +81,4 @@ func (h *goroutines) publish(topic int, payload []byte) error {
 	return nil
 }
 
-func (h *goroutines) close() {}
+func (h *goroutines) Close() {}

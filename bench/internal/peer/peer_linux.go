@@ -31,14 +31,15 @@ type Peer struct {
 	OneTopic bool
 	// Floor is for what isn't a server one could use, but a bound to compare with.
 	Floor bool
-	// Outside is for servers that aren't in this process: it returns the program to start. Others are started with Serve.
-	Outside func() (program string, err error)
+	// Prepare returns the program of a server that isn't in this one, "" if it is; or an error that says what is missing. nil
+	// for those that need nothing. It is slow the first time.
+	Prepare func() (program string, err error)
 	// Many: see load.Options.
 	Many bool
 	// TokenHeader: see load.Options.
 	TokenHeader string
 
-	start   func(Options) (*started, error)
+	start   func(Options) (*Started, error)
 	request func(Asking) string
 }
 
@@ -46,6 +47,7 @@ type Peer struct {
 type Options struct {
 	Topics       int           // that will be published to
 	History      int           // events of a topic that must be there for who comes back
+	Resume       bool          // whether somebody will come back: for who has a store that keeps and a faster one that doesn't
 	Size         int           // of the largest events
 	WriteTimeout time.Duration // for servers that let it be set; 0 for their default
 }
@@ -57,16 +59,18 @@ type Asking struct {
 	Epoch  string   // of the server's last answer
 }
 
-// server is what a peer gives to Serve.
-type server interface {
-	// publish is called by one goroutine. The payload is the server's to keep.
-	publish(topic int, payload []byte) error
-	close()
+// Server is what a peer gives to Serve. It may have two methods more: PIDs() []int, of the processes whose memory and time count, if they aren't this
+// one; and Epoch() string, for Asking.
+type Server interface {
+	// Publish publishes. It is called by one goroutine. The payload is the server's to keep.
+	Publish(topic int, payload []byte) error
+	// Close ends the server.
+	Close()
 }
 
 // All lists the peers in the order of the tables. One that is given twice, with other options, has two names.
 func All() []Peer {
-	return []Peer{buffkitPeer, goroutinePeer, floorPeer, floor2Peer}
+	return []Peer{buffkitPeer, goroutinePeer, gossePeer, r3labsPeer, centrifugePeer, mercurePeer, nchanPeer, floorPeer, floor2Peer}
 }
 
 // Find returns the peer of a name.

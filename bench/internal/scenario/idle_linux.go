@@ -32,7 +32,7 @@ that by itself over minutes). "Idle load" is processor time over the window.`,
 }
 
 func measureIdle(ctx context.Context, r *run) (result.Metrics, error) {
-	if err := r.start(0); err != nil {
+	if err := r.start(0, false); err != nil {
 		return nil, err
 	}
 	if err := r.wearIn(ctx); err != nil {

@@ -34,7 +34,7 @@ const (
 )
 
 func measureOne(ctx context.Context, r *run) (result.Metrics, error) {
-	if err := r.start(oneWarm + r.params.Events); err != nil {
+	if err := r.start(oneWarm+r.params.Events, false); err != nil {
 		return nil, err
 	}
 	if err := r.connect(ctx); err != nil {

@@ -110,13 +110,14 @@ func (r *run) end() {
 	}
 }
 
-// start starts the server; history is how many events it must keep for who comes back.
-func (r *run) start(history int) (err error) {
+// start starts the server. history is how many events it must keep for who is behind, or, with resume, for who comes back.
+func (r *run) start(history int, resume bool) (err error) {
 	r.say("starting")
 	topics := max(r.params.Topics, 1)
 	r.server, err = child.Start(r.peer, peer.Options{
 		Topics:       topics,
 		History:      history/topics + keptBesides,
+		Resume:       resume,
 		Size:         r.params.Size,
 		WriteTimeout: r.params.WriteTimeout,
 	})
@@ -158,7 +159,7 @@ func (r *run) connect(ctx context.Context) (err error) {
 
 const (
 	syncTries   = 6
-	syncTimeout = 5 * time.Second
+	syncTimeout = 500 * time.Millisecond // of the first try; twice as long with each
 )
 
 // sync publishes an event to each topic and waits until it is everywhere: a client that has its headers needn't be
@@ -168,11 +169,11 @@ func (r *run) sync(ctx context.Context) error {
 	topics := max(r.params.Topics, 1)
 	goal := r.client.Expect(max(1, topics/r.params.Conns), true)
 	var err error
-	for range syncTries {
+	for try := range syncTries {
 		if _, err = r.publish(ctx, peer.Order{Count: topics}); err != nil {
 			return err
 		}
-		soon, cancel := context.WithTimeout(ctx, syncTimeout)
+		soon, cancel := context.WithTimeout(ctx, syncTimeout<<try)
 		_, err = goal.Await(soon)
 		cancel()
 		if !errors.Is(err, load.ErrNotAll) {

@@ -45,7 +45,7 @@ func skipUnlessResumes(p peer.Peer) string {
 const stormTimeout = 2 * time.Minute // to catch up
 
 func measureStorm(ctx context.Context, r *run) (result.Metrics, error) {
-	if err := r.start(r.params.Missed); err != nil {
+	if err := r.start(r.params.Missed, true); err != nil {
 		return nil, err
 	}
 	none, err := r.server.Usage()

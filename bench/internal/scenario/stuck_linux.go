@@ -47,7 +47,7 @@ the kernel holds for it, and asks for the rest: "cut" tells whether the server e
 
 func measureStuck(ctx context.Context, r *run) (result.Metrics, error) {
 	events := int(r.params.Rate * seconds(r.params.Window))
-	if err := r.start(2 * r.params.Turns * events); err != nil {
+	if err := r.start(2*r.params.Turns*events, true); err != nil {
 		return nil, err
 	}
 	if err := r.connect(ctx); err != nil {

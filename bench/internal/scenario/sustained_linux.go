@@ -61,7 +61,7 @@ const afterWindow = time.Second
 func measureSustained(ctx context.Context, r *run) (result.Metrics, error) {
 	during := r.params.Warm + r.params.Window + afterWindow
 	events := int(r.params.Rate * seconds(during))
-	if err := r.start(events); err != nil {
+	if err := r.start(events, false); err != nil {
 		return nil, err
 	}
 	if err := r.connect(ctx); err != nil {
