@@ -13,7 +13,8 @@ test-fast: ## the root module's short tests, without the race detector
 	go test -short -timeout 2m ./...
 
 bench: ## measure against the peers and the floor, two hours; goes on where it was; writes bench/RESULTS.md
-	go run ./bench run
+	@bench/needs.sh
+	@go run ./bench run
 
 lint: ## gofmt, go vet, staticcheck, tidy go.mod files
 	@ci/lint.sh
