@@ -44,7 +44,7 @@ func parseRun(args []string, errOut io.Writer) (*options, error) {
 	f.IntVar(&o.rounds, "rounds", 0, "measure each server so often, in turns; the tables show medians")
 	f.BoolVar(&o.smoke, "smoke", false, "tiny sizes: shows that it works, measures nothing")
 	f.BoolVar(&o.again, "again", false, "measure again what was measured before")
-	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "give up on one measurement after so long, note it, and go on")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up on one measurement after so long, note it, and go on")
 	f.IntVar(&o.params.Conns, "conns", 0, "connections")
 	f.IntVar(&o.params.Topics, "topics", 0, "topics")
 	f.IntVar(&o.params.Size, "size", 0, "bytes of an event's data")
@@ -164,6 +164,15 @@ type job struct {
 	params   scenario.Params // of the scenario, before Vary
 }
 
+// varied are the sizes at the job's point.
+func (j job) varied() scenario.Params {
+	p := j.params
+	if j.scenario.Vary != nil {
+		j.scenario.Vary(&p, j.point)
+	}
+	return p
+}
+
 func (j job) String() string {
 	text := fmt.Sprintf("%s, %s", j.scenario.Name, j.peer.Name)
 	if j.scenario.Vary != nil {
@@ -190,8 +199,9 @@ func (o *options) jobs() (jobs []job, err error) {
 		for round := range o.roundsOf(s) {
 			for _, point := range points {
 				for _, p := range peers {
-					if s.Skip == nil || s.Skip(p) == "" {
-						jobs = append(jobs, job{s, p, round, point, o.sizes(s)})
+					j := job{scenario: s, peer: p, round: round, point: point, params: o.sizes(s)}
+					if s.Skip == nil || s.Skip(p, j.varied()) == "" {
+						jobs = append(jobs, j)
 					}
 				}
 			}
@@ -213,7 +223,7 @@ func measure(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if o.out, err = folder(o.out, o.smoke); err != nil {
 		return err
 	}
-	env := result.Env{Commit: "smoke"} // its figures aren't any
+	env := result.Env{Commit: "smoke: these are no figures"}
 	if !o.smoke {
 		if env, err = result.Here(); err != nil {
 			return err
@@ -226,7 +236,7 @@ func measure(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if !env.Reusable() {
 		fmt.Fprintln(out, "there are changes that aren't committed: nothing that was measured before is kept")
 	}
-	m := &measuring{o: o, env: env, progress: newProgress(out, len(jobs)), sets: map[string]*result.Set{}, fresh: map[string]bool{}}
+	m := &measuring{o: o, env: env, progress: newProgress(out, len(jobs)), sets: map[string]*result.Set{}}
 	for _, j := range jobs {
 		if err := m.one(ctx, j); err != nil {
 			return err
@@ -242,7 +252,6 @@ type measuring struct {
 	env      result.Env
 	progress *progress
 	sets     map[string]*result.Set
-	fresh    map[string]bool // scenarios whose old figures were put aside in this run
 }
 
 func (m *measuring) one(ctx context.Context, j job) error {
@@ -254,17 +263,13 @@ func (m *measuring) one(ctx context.Context, j job) error {
 	if err != nil {
 		return err
 	}
-	if _, found := set.Find(j.peer.Name, j.round, j.point); found && !m.fresh[j.scenario.Name] {
+	if old, found := set.Find(j.peer.Name, j.round, j.point); found && old.Note == "" {
 		m.progress.kept(j)
 		return nil
 	}
 	record := result.Record{
 		Server: j.peer.Name, Round: j.round, Point: j.point, At: time.Now().UTC().Truncate(time.Second),
 		Command: command(m.o, j), Params: params, Env: m.env,
-	}
-	varied := j.params
-	if j.scenario.Vary != nil {
-		j.scenario.Vary(&varied, j.point)
 	}
 	m.progress.begin(j)
 	if j.peer.Prepare != nil {
@@ -277,7 +282,7 @@ func (m *measuring) one(ctx context.Context, j job) error {
 		}
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, m.o.timeout, fmt.Errorf("not done after %v", m.o.timeout))
-	record.Metrics, err = j.scenario.Measure(limited, j.peer, varied, m.progress.say)
+	record.Metrics, err = j.scenario.Measure(limited, j.peer, j.varied(), m.progress.say)
 	cancel()
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -4,10 +4,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/buffkit/buffkit/bench/internal/peer"
+	"github.com/buffkit/buffkit/bench/internal/plot"
 	"github.com/buffkit/buffkit/bench/internal/result"
 	"github.com/buffkit/buffkit/bench/internal/scenario"
 )
@@ -72,12 +73,32 @@ func section(to string, s scenario.Scenario, set result.Set) (string, error) {
 	if rounds := rounds(set); rounds > 1 {
 		text += fmt.Sprintf("Medians of %d rounds, in parentheses the smallest and the largest.\n\n", rounds)
 	}
-	text += set.Table(s.Columns, names, titles, s.PointTitle)
-	plots, err := plots(to, s, set, names, titles)
-	if err != nil {
-		return "", err
+	table := set.Table(s.Columns, names, titles, s.PointTitle)
+	if s.Vary == nil {
+		return text + table, nil
 	}
-	return text + plots, nil
+	for _, p := range s.Plots {
+		file := filepath.Join("plots", s.Name+"-"+p.Name+".svg")
+		if err := result.WriteFile(filepath.Join(to, file), draw(s, p, set, names, titles)); err != nil {
+			return "", err
+		}
+		text += fmt.Sprintf("![%s](%s)\n\n", p.Title, filepath.ToSlash(file))
+	}
+	return text + "<details><summary>the figures</summary>\n\n" + table + "\n</details>\n", nil
+}
+
+func draw(s scenario.Scenario, p scenario.Plot, set result.Set, names []string, titles map[string]string) []byte {
+	c := plot.Chart{Title: p.Title, X: plot.Axis{Title: s.PointTitle, Log: true, Format: result.Count}, Y: p.Axis}
+	for _, name := range set.Servers(names) {
+		l := plot.Line{Name: titles[name], Colour: slices.Index(names, name), Dashed: name == "floor"}
+		for _, x := range set.Points() {
+			if values := set.Of(name, x, p.Metric); len(values) > 0 {
+				l.Points = append(l.Points, plot.Point{X: x, Y: result.Median(values)})
+			}
+		}
+		c.Lines = append(c.Lines, l)
+	}
+	return c.SVG()
 }
 
 func rounds(set result.Set) (n int) {
@@ -86,9 +107,3 @@ func rounds(set result.Set) (n int) {
 	}
 	return n
 }
-
-func plots(to string, s scenario.Scenario, set result.Set, names []string, titles map[string]string) (string, error) {
-	return "", nil
-}
-
-var _ = os.Stat

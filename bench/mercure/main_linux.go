@@ -23,7 +23,7 @@ import (
 
 type options struct {
 	Topics       int
-	History      int
+	Events       int
 	Resume       bool
 	WriteTimeout time.Duration
 }
@@ -99,7 +99,7 @@ func newTransport(opts options) (mercure.Transport, func(), error) {
 	}
 	clean := func() { os.RemoveAll(dir) }
 	bolt, err := mercure.NewBoltTransport(subscribers, slog.New(slog.DiscardHandler), filepath.Join(dir, "bolt.db"), "",
-		uint64(opts.History*max(opts.Topics, 1)), mercure.BoltDefaultCleanupFrequency)
+		uint64(opts.Events), mercure.BoltDefaultCleanupFrequency)
 	if err != nil {
 		clean()
 		return nil, nil, err

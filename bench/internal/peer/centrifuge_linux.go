@@ -8,8 +8,11 @@ import (
 // centrifugePeer is a program of its own, bench/centrifuge: what it is linked with would be in the memory of all others.
 var centrifugePeer = Peer{
 	Name: "centrifuge", Title: "centrifuge 0.38, SSE", Resumes: true, Many: true,
-	Prepare: built("centrifuge", false),
-	request: centrifugeRequest,
+	// It could follow several. But a connect with several subscriptions that recover can lock up with a publish: the connect holds one
+	// client's lock and waits for a shard's, the publish holds the shard's and waits for the client's.
+	OneTopic: true,
+	Prepare:  built("centrifuge", false),
+	request:  centrifugeRequest,
 }
 
 // centrifugeRequest puts the connect command into the URL. The library's own client resumes with the offset of the last

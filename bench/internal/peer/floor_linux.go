@@ -18,7 +18,7 @@ import (
 // asked the same question, keeps the frames for who comes back, and does nothing else.
 var (
 	floorPeer = Peer{
-		Name: "floor", Title: "floor: a loop of write(2)", Floor: true, Resumes: true,
+		Name: "floor", Title: "floor: write(2) in a loop", Floor: true, Resumes: true,
 		request: eventSource,
 		start:   func(Options) (*Started, error) { return startFloor(1) },
 	}

@@ -17,7 +17,7 @@ type gosse struct{ server *sse.Server }
 
 // startGosse gives Joe, the provider that the library brings, a replayer for all topics together.
 func startGosse(o Options) (*Started, error) {
-	replayer, err := sse.NewFiniteReplayer(max(2, o.History*o.Topics), true)
+	replayer, err := sse.NewFiniteReplayer(max(2, o.Events), true)
 	if err != nil {
 		return nil, err
 	}

@@ -122,7 +122,7 @@ func startNchan(o Options) (*Started, error) {
 	if os.Geteuid() == 0 {
 		user = "user root;" // the folder is ours alone
 	}
-	memory := 64 + 2*o.History*o.Topics*(o.Size+nchanOverhead)>>20
+	memory := 64 + (2*o.Events*(o.Size+nchanMessage)+o.Topics*nchanChannel)>>20
 	config := fmt.Sprintf(nchanConfig, module, user, runtime.NumCPU(), memory, port, max(1, o.History))
 	if err := os.WriteFile(filepath.Join(n.dir, "nginx.conf"), []byte(config), 0o600); err != nil {
 		return nil, err
@@ -139,7 +139,11 @@ func startNchan(o Options) (*Started, error) {
 	return &Started{Server: n, addr: n.addr, stop: n.Close}, nil
 }
 
-const nchanOverhead = 500 // bytes of shared memory that a message takes besides its text
+// Bytes of shared memory, generously: for a message besides its text, and for a channel.
+const (
+	nchanMessage = 500
+	nchanChannel = 4 << 10
+)
 
 func freePort() (int, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -46,7 +46,8 @@ type Peer struct {
 // Options of a server.
 type Options struct {
 	Topics       int           // that will be published to
-	History      int           // events of a topic that must be there for who comes back
+	Events       int           // that will be published at most
+	History      int           // of them, those of a topic
 	Resume       bool          // whether somebody will come back: for who has a store that keeps and a faster one that doesn't
 	Size         int           // of the largest events
 	WriteTimeout time.Duration // for servers that let it be set; 0 for their default

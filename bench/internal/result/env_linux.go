@@ -85,6 +85,9 @@ func fieldOf(file, name string) string {
 func (e Env) Reusable() bool { return !strings.HasSuffix(e.Commit, "+") }
 
 func (e Env) String() string {
+	if e.Machine == "" {
+		return e.Commit
+	}
 	return fmt.Sprintf("commit %s; %s, %d cores, %s (machine %s); Linux %s, %s",
 		e.Commit, e.CPU, e.Cores, e.Memory, e.Machine, e.Kernel, e.Go)
 }

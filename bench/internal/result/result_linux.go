@@ -123,10 +123,11 @@ func (s Set) Save(folder string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(fileOf(folder, s.Scenario), append(text, '\n'))
+	return WriteFile(fileOf(folder, s.Scenario), append(text, '\n'))
 }
 
-func writeFile(name string, text []byte) error {
+// WriteFile replaces a file, and makes its folder.
+func WriteFile(name string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
@@ -174,12 +175,19 @@ func (s Set) Servers(all []string) []string {
 	})
 }
 
-// Note returns why a server has no figures.
-func (s Set) Note(server string) string {
+func (s Set) has(server string, point float64) bool {
+	return slices.ContainsFunc(s.Records, func(r Record) bool { return r.Server == server && r.Point == point })
+}
+
+// Note returns why a server has no figures at a point.
+func (s Set) Note(server string, point float64) (note string) {
 	for _, r := range s.Records {
-		if r.Server == server && r.Note != "" {
-			return r.Note
+		if r.Server == server && r.Point == point {
+			if r.Note == "" {
+				return ""
+			}
+			note = r.Note
 		}
 	}
-	return ""
+	return note
 }

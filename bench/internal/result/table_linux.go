@@ -21,11 +21,12 @@ type Column struct {
 	Of     string // shows the ratio to this server instead
 }
 
-// Table writes the figures of each server as Markdown; a sweep has a line for each point too. titles are of the servers, in their order.
+// Table writes the figures of each server as Markdown. A sweep, which has a pointTitle, has a line for each point. servers gives the order, titles
+// what to call them.
 func (s Set) Table(columns []Column, servers []string, titles map[string]string, pointTitle string) string {
 	var b strings.Builder
 	points := s.Points()
-	swept := len(points) > 1
+	swept := pointTitle != ""
 	b.WriteString("| server |")
 	if swept {
 		b.WriteString(" " + pointTitle + " |")
@@ -39,16 +40,17 @@ func (s Set) Table(columns []Column, servers []string, titles map[string]string,
 	}
 	b.WriteString("\n")
 	for _, server := range s.Servers(servers) {
-		for i, point := range points {
-			if note := s.Note(server); note != "" {
-				if i == 0 {
-					fmt.Fprintf(&b, "| %s | %s |\n", titles[server], note)
-				}
+		for _, point := range points {
+			if !s.has(server, point) {
 				continue
 			}
 			b.WriteString("| " + titles[server] + " |")
 			if swept {
 				b.WriteString(" " + Count(point) + " |")
+			}
+			if note := s.Note(server, point); note != "" {
+				b.WriteString(" " + strings.ReplaceAll(note, "|", "/") + " |\n")
+				continue
 			}
 			for _, c := range columns {
 				b.WriteString(" " + s.cell(c, server, point) + " |")
@@ -170,5 +172,5 @@ func Write(name string, head string, sections []Section) error {
 		}
 		text = before + begin + s.Text + end + after
 	}
-	return writeFile(name, []byte(text))
+	return WriteFile(name, []byte(text))
 }

@@ -43,8 +43,8 @@ type Scenario struct {
 	SmokePoints []float64
 	PointTitle  string
 	Vary        func(*Params, float64)
-	// Skip says why a peer is left out, "" if it isn't.
-	Skip    func(peer.Peer) string
+	// Skip says why a peer is left out at these sizes, "" if it isn't.
+	Skip    func(peer.Peer, Params) string
 	Columns []result.Column
 	Plots   []Plot
 
@@ -53,7 +53,7 @@ type Scenario struct {
 
 // Plot draws a metric over the points of a sweep.
 type Plot struct {
-	Name   string // of the file
+	Name   string // the end of its file's
 	Title  string
 	Metric string
 	Axis   plot.Axis
@@ -61,7 +61,10 @@ type Plot struct {
 
 // All lists the scenarios in the order in which they are run.
 func All() []Scenario {
-	return []Scenario{idle, fanout, one, latency, storm, stuck}
+	return []Scenario{
+		idle, fanout, one, latency, storm, stuck,
+		sweepConns, sweepRate, sweepSize, sweepTopics, sweepMissed,
+	}
 }
 
 // Find returns the scenario of a name.
@@ -116,7 +119,8 @@ func (r *run) start(history int, resume bool) (err error) {
 	topics := max(r.params.Topics, 1)
 	r.server, err = child.Start(r.peer, peer.Options{
 		Topics:       topics,
-		History:      history/topics + keptBesides,
+		Events:       history + besides*topics,
+		History:      history/topics + besides,
 		Resume:       resume,
 		Size:         r.params.Size,
 		WriteTimeout: r.params.WriteTimeout,
@@ -124,7 +128,7 @@ func (r *run) start(history int, resume bool) (err error) {
 	return err
 }
 
-const keptBesides = 100 // events that a scenario publishes besides those it counts
+const besides = 20 // events of a topic that a scenario publishes besides those it counts, until all clients follow
 
 // clients makes n clients of the server.
 func (r *run) clients(n int) (*load.Client, error) {

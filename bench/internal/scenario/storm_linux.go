@@ -35,7 +35,7 @@ that have nothing to resume with are left out.`,
 	measure: measureStorm,
 }
 
-func skipUnlessResumes(p peer.Peer) string {
+func skipUnlessResumes(p peer.Peer, _ Params) string {
 	if !p.Resumes {
 		return "has nothing to resume with"
 	}

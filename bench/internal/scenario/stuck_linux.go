@@ -25,7 +25,7 @@ the kernel holds for it, and asks for the rest: "cut" tells whether the server e
 		Conns: 5, Rate: 200, Size: 64 << 10, Window: 700 * time.Millisecond, WriteTimeout: 100 * time.Millisecond, Turns: 1,
 	},
 	Rounds: 3,
-	Skip: func(p peer.Peer) string {
+	Skip: func(p peer.Peer, _ Params) string {
 		if p.Floor {
 			return "has no slow clients"
 		}
