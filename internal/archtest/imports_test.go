@@ -48,6 +48,8 @@ var architecture = map[string]imports{
 		{"eventlog", "a fragment becomes an event; who pushes it is the app's choice"},
 	}},
 
+	"migrate/dialect": {}, // names and facts: every other package of the runner stands on it
+
 	"push": {
 		code: []edge{
 			{"eventlog", "the log it reads for every connection"},
