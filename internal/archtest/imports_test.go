@@ -49,6 +49,9 @@ var architecture = map[string]imports{
 	}},
 
 	"migrate/dialect": {}, // names and facts: every other package of the runner stands on it
+	"migrate/lexer": {code: []edge{
+		{"migrate/dialect", "which strings, comments and bodies there are"},
+	}},
 
 	"push": {
 		code: []edge{
