@@ -63,7 +63,7 @@ func (b *sqliteBody) follow(word keyword, kind Kind, text []byte, at int) *fault
 		case "select", "insert", "update", "delete", "replace", "with", "values":
 		default:
 			if kind == Word {
-				return &fault{at, ErrUnclosed, fmt.Sprintf("%.40s can't stand in the body of a trigger: is its END missing?", text),
+				return &fault{at, ErrUnclosed, fmt.Sprintf("%.40s can't stand in the body of a trigger: is its END missing?", string(printable(text, true))),
 					"close the body with END; each statement in it, the last one too, ends with ;"}
 			}
 		}

@@ -130,11 +130,14 @@ func checkPiece(t *testing.T, s lexer.Statement, input string, offset int) {
 	}
 }
 
-// checkWhole splits a statement again. What only means something at the beginning of a file is left out.
+// checkWhole splits a statement again. What means something else at the beginning or the end of a file is left out.
 func checkWhole(t *testing.T, sql string, d dialect.Dialect, opts lexer.Options) {
 	t.Helper()
 	if strings.HasPrefix(sql, "\ufeff") || strings.HasPrefix(sql, "\xff\xfe") || strings.HasPrefix(sql, "\xfe\xff") {
 		return
+	}
+	if d.Lexical().DashNeedsSpace && strings.HasSuffix(sql, "--") {
+		return // two operators before a semicolon, a comment at the end
 	}
 	count := 0
 	for s, err := range lexer.Split(strings.NewReader(sql), d, &opts) {

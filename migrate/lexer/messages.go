@@ -43,7 +43,7 @@ func dollarTag(text []byte) string {
 	if n > 40 {
 		return "the same tag that begins it"
 	}
-	return string(text[:n+1])
+	return string(printable(text[:n+1], true))
 }
 
 // maxDelimiterBytes is what the mysql client's buffer for it holds.

@@ -160,7 +160,7 @@ func (s *splitter) scan() (scanned, error) {
 			continue
 		case s.pos+t.n > s.max:
 			return t, s.tooLarge(t.kind)
-		case s.readErr() != nil:
+		case s.readErr() != nil && t.n+lookahead > len(b):
 			return t, s.readFault()
 		case len(b) == 0:
 			return t, io.EOF
