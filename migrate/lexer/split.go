@@ -65,6 +65,12 @@ func (s Statement) Tokens() iter.Seq[Token] {
 	return tokensFrom(s.SQL, s.dialect, s.opts, s.Locate(0))
 }
 
+// TextTokens returns the tokens of Text, with their positions in the file: those of SQL and of what stands around it. A delimiter
+// that DELIMITER has set isn't known here.
+func (s Statement) TextTokens() iter.Seq[Token] {
+	return tokensFrom(s.Text, s.dialect, s.opts, s.start)
+}
+
 // Locate returns the position of a byte of SQL in the file, for what a server reports. PostgreSQL counts characters and from 1.
 func (s Statement) Locate(offset int) Position {
 	offset = min(max(offset, 0), len(s.SQL))
@@ -127,10 +133,10 @@ func (s *splitter) next() (Statement, error) {
 	s.body.reset()
 	for {
 		t, err := s.scan()
-		switch {
-		case errors.Is(err, io.EOF):
-			return s.last()
-		case err != nil:
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return s.last()
+			}
 			return Statement{}, err
 		}
 		at, text := s.pos, s.buf[s.pos:s.pos+t.n]
@@ -154,16 +160,19 @@ func (s *splitter) scan() (scanned, error) {
 		if len(b) > 0 {
 			t = s.lex.scan(b)
 		}
-		switch {
-		case !s.eof() && t.n+lookahead > len(b) && len(s.buf) < s.max+2*lookahead:
-			s.more(s.pos)
-			continue
-		case s.pos+t.n > s.max:
+		if t.n+lookahead > len(b) { // near the end of what was read
+			switch {
+			case !s.eof() && len(s.buf) < s.max+2*lookahead:
+				s.more(s.pos)
+				continue
+			case s.readErr() != nil:
+				return t, s.readFault()
+			case len(b) == 0:
+				return t, io.EOF
+			}
+		}
+		if s.pos+t.n > s.max {
 			return t, s.tooLarge(t.kind)
-		case s.readErr() != nil && t.n+lookahead > len(b):
-			return t, s.readFault()
-		case len(b) == 0:
-			return t, io.EOF
 		}
 		return t, s.checkStart()
 	}
