@@ -52,6 +52,10 @@ var architecture = map[string]imports{
 	"migrate/lexer": {code: []edge{
 		{"migrate/dialect", "which strings, comments and bodies there are"},
 	}},
+	"migrate/source": {code: []edge{
+		{"migrate/dialect", "a file may be for one database alone"},
+		{"migrate/lexer", "headers and sections are comments, and only a lexer knows what is one"},
+	}},
 
 	"push": {
 		code: []edge{
