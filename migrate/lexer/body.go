@@ -10,10 +10,9 @@ type body interface {
 	reset()
 	// code takes a token other than a semicolon, which stands at an offset of the piece. It returns what can't be right.
 	code(kind Kind, text []byte, at int) *fault
-	// semicolon takes a semicolon, and tells whether it is within the statement, and what can't be right.
-	semicolon(at int) (inside bool, f *fault)
-	// stored tells whether the statement is one that has a body, or may have.
-	stored() bool
+	// semicolon takes a semicolon, and tells whether it is within the statement, and what can't be right. delimited says that a DELIMITER
+	// ends statements: then a semicolon is within all that has a body, or may have one.
+	semicolon(delimited bool) (inside bool, f *fault)
 	// open returns what is wrong if the text ends here: a block that isn't closed. nil if nothing is.
 	open() *fault
 }

@@ -67,8 +67,6 @@ const (
 
 func (b *mysqlBody) reset() { *b = mysqlBody{maria: b.maria, blocks: b.blocks[:0]} }
 
-func (b *mysqlBody) stored() bool { return b.state >= myHead && b.state != myBegin }
-
 func (b *mysqlBody) code(kind Kind, text []byte, at int) *fault {
 	if b.state == myPlain && b.tokens > 1 || kind == CondOpen || kind == CondClose {
 		return nil
@@ -311,10 +309,10 @@ func (b *mysqlBody) declares(kind Kind, word keyword, text []byte, at int) {
 	}
 }
 
-func (b *mysqlBody) semicolon(int) (inside bool, f *fault) {
+func (b *mysqlBody) semicolon(delimited bool) (inside bool, f *fault) {
 	f = b.checkEnd("")
 	if b.state != myBody {
-		return false, f
+		return delimited && b.state >= myHead && b.state != myBegin, f
 	}
 	b.begin()
 	b.note(Semicolon, "", nil)

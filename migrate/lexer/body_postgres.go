@@ -26,10 +26,6 @@ const (
 
 func (b *postgresBody) reset() { *b = postgresBody{parens: b.parens[:0]} }
 
-func (b *postgresBody) stored() bool {
-	return b.state == pgRule || b.state >= pgRoutine && b.state <= pgEnded
-}
-
 func (b *postgresBody) code(kind Kind, text []byte, at int) *fault {
 	if b.state == pgPlain {
 		return nil
@@ -94,7 +90,7 @@ func (b *postgresBody) follow(word keyword, at int) {
 	}
 }
 
-func (b *postgresBody) semicolon(int) (inside bool, f *fault) {
+func (b *postgresBody) semicolon(bool) (inside bool, f *fault) {
 	switch b.state {
 	case pgBody, pgFirst:
 		b.state = pgFirst

@@ -25,8 +25,6 @@ const (
 
 func (b *sqliteBody) reset() { *b = sqliteBody{} }
 
-func (b *sqliteBody) stored() bool { return b.state >= liteHead }
-
 func (b *sqliteBody) code(kind Kind, text []byte, at int) *fault {
 	if b.state == litePlain {
 		return nil
@@ -76,7 +74,7 @@ func (b *sqliteBody) namesNext() bool {
 	return b.prev == "trigger" || b.prev == "exists" || b.prev == "on" || b.prev == "of"
 }
 
-func (b *sqliteBody) semicolon(int) (inside bool, f *fault) {
+func (b *sqliteBody) semicolon(bool) (inside bool, f *fault) {
 	if b.state != liteBody && b.state != liteFirst {
 		return false, nil
 	}

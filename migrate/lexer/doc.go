@@ -6,7 +6,7 @@
 // Both are lossless: joined, the texts of the tokens are the file, and so are those of the Pieces that Split takes its
 // statements from. There are no annotations, since a lexer for each dialect knows what a semicolon stands in:
 //
-//   - PostgreSQL: '…', E'…' (also where it goes on on another line), U&'…', $tag$…$tag$, "…", nested comments, functions with
+//   - PostgreSQL: '…', E'…' (also where it goes on on another line: psql, which reads line by line, doesn't see that), U&'…', $tag$…$tag$, "…", nested comments, functions with
 //     BEGIN ATOMIC … END, rules with several actions in parentheses.
 //   - MySQL and MariaDB: strings with backslashes, `…`, # and -- comments, /*! conditional */ ones whose content is SQL, stored
 //     programs with blocks of BEGIN, IF, CASE, LOOP, REPEAT and WHILE, with and without DELIMITER; MariaDB's /*M! …*/, FOR and

@@ -105,8 +105,12 @@ func checkFuzzError(t *testing.T, err error) {
 
 func checkPiece(t *testing.T, s lexer.Statement, input string, offset int) {
 	t.Helper()
-	if s.Text == "" {
-		t.Fatal("an empty piece")
+	text := ""
+	for token := range s.TextTokens() {
+		text += token.Text
+	}
+	if text == "" || text != s.Text {
+		t.Fatalf("the tokens of the piece %q are %q", s.Text, text)
 	}
 	if s.SQL == "" {
 		return
@@ -118,7 +122,7 @@ func checkPiece(t *testing.T, s lexer.Statement, input string, offset int) {
 	if end := s.Locate(len(s.SQL)); end.Offset > int64(offset+len(s.Text)) {
 		t.Fatalf("%q ends behind its piece %q", s.SQL, s.Text)
 	}
-	text := ""
+	text = ""
 	for token := range s.Tokens() {
 		if text == "" && token.Pos != at || token.Unterminated {
 			t.Fatalf("%+v in %q", token, s.SQL)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -41,6 +42,8 @@ func TestTokens(t *testing.T) {
 		{"an operator before a comment", dialect.Postgres, "+-- x", "Operator + | LineComment -- x"},
 		{"an operator before a block comment", dialect.Postgres, "@/* x */-", "Operator @ | BlockComment /* x */ | Operator -"},
 		{"numbers of PostgreSQL", dialect.Postgres, "1 1.5 .5 1e-10 1_000 0x1F 1..2 1.e", "Number 1 | Number 1.5 | Number .5 | Number 1e-10 | Number 1_000 | Number 0x1F | Number 1 | Punct . | Number .2 | Number 1. | Word e"},
+		{"a parameter at the end", dialect.Postgres, "$12", "Param $12"},
+		{"a tag that the text ends in", dialect.Postgres, "$ab", "Other $ | Word ab"},
 		{"rows", dialect.Postgres, "COPY t FROM stdin; --x\n1\t'\n\\.\nSELECT",
 			"Word COPY | Word t | Word FROM | Word stdin | Semicolon ; | LineComment --x | CopyData 1\t'␊ | CopyEnd \\.␊ | Word SELECT"},
 		{"rows that aren't ended", dialect.Postgres, "COPY t FROM stdin;\n1", "Word COPY | Word t | Word FROM | Word stdin | Semicolon ; | CopyData 1"},
@@ -208,6 +211,17 @@ func TestEachFaultHasItsError(t *testing.T) {
 	}
 }
 
+// A tag may be longer than what is read at once.
+func TestALongTagIsFound(t *testing.T) {
+	t.Parallel()
+	tag := "$" + strings.Repeat("a", 200_000) + "$"
+	for s, err := range lexer.Split(strings.NewReader("SELECT "+tag+";"+tag+"; SELECT 2"), dialect.Postgres, &lexer.Options{MaxStatementBytes: math.MaxInt}) {
+		if err != nil || s.Pos.Offset == 0 && len(s.SQL) != len("SELECT ;")+2*len(tag) {
+			t.Fatalf("%d bytes, %.100v", len(s.SQL), err)
+		}
+	}
+}
+
 // repeat reads the same text again and again.
 type repeat struct {
 	text string
@@ -258,8 +272,8 @@ func TestALargeFileTakesLittleMemory(t *testing.T) { // not parallel: it measure
 func TestALimitEndsTheReading(t *testing.T) {
 	t.Parallel()
 	long := &repeat{text: "a, ", left: 50_000_000}
-	for _, err := range lexer.Split(io.MultiReader(strings.NewReader("SELECT '"), long), dialect.SQLite, &lexer.Options{MaxStatementBytes: 1000}) {
-		if !errors.Is(err, lexer.ErrTooLarge) || !strings.Contains(err.Error(), "1:8: the statement with this is longer than 1000 bytes") {
+	for _, err := range lexer.Split(io.MultiReader(strings.NewReader("SELECT '"), long), dialect.SQLite, &lexer.Options{MaxStatementBytes: 1 << 10}) {
+		if !errors.Is(err, lexer.ErrTooLarge) || !strings.Contains(err.Error(), "1:8: the statement with this is longer than 1 KiB") {
 			t.Errorf("%v", err)
 		}
 	}

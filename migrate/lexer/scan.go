@@ -7,6 +7,7 @@ type scanned struct {
 	kind Kind
 	n    int  // its length, at least 1
 	open bool // the text ended within it
+	more bool // with more text it may turn out to be another one, however far its end is from the text's
 }
 
 // class is what a byte may be part of.
@@ -55,24 +56,24 @@ const lookahead = 32
 // scan returns the token that begins b, which isn't empty. What is called open ends with b.
 func (l *lexer) scan(b []byte) scanned {
 	if !l.begun && bytes.HasPrefix(b, []byte(bom)) {
-		return scanned{BOM, len(bom), false}
+		return scanned{kind: BOM, n: len(bom)}
 	}
 	if l.copy == copyRows {
 		return copyRow(b)
 	}
 	if l.delimiter != "" && l.delimiterAt(b, 0) {
-		return scanned{Delimiter, len(l.delimiter), false}
+		return scanned{kind: Delimiter, n: len(l.delimiter)}
 	}
 	c := b[0]
 	switch cl := l.classes[c]; {
 	case cl&spaceByte != 0:
-		return scanned{Space, l.space(b), false}
+		return scanned{kind: Space, n: l.space(b)}
 	case cl&wordStart != 0:
 		return l.word(b)
 	case cl&digitByte != 0:
 		return l.number(b)
 	case c == ';':
-		return scanned{Semicolon, 1, false}
+		return scanned{kind: Semicolon, n: 1}
 	case c == '\'':
 		if l.escapes == afterLineEnd {
 			return quoted(b, 0, true, EscapeString)
@@ -93,7 +94,7 @@ func (l *lexer) scan(b []byte) scanned {
 	case cl&operatorByte != 0:
 		return l.operator(b)
 	}
-	return scanned{Other, 1, false}
+	return scanned{kind: Other, n: 1}
 }
 
 // space ends after its first line end if rows begin there.
@@ -140,9 +141,9 @@ func (l *lexer) word(b []byte) scanned {
 	}
 	n := l.wordEnd(b, 1)
 	if l.NestedBodies && l.atStart && !l.cond && isWord(b[:n], "delimiter") && (n == len(b) || l.classes[b[n]]&spaceByte != 0) {
-		return scanned{Directive, lineEnd(b), false}
+		return scanned{kind: Directive, n: lineEnd(b)}
 	}
-	return scanned{Word, n, false}
+	return scanned{kind: Word, n: n}
 }
 
 // prefixed scans a string with a letter before its quote, or U&"…".
@@ -170,19 +171,19 @@ func (l *lexer) number(b []byte) scanned {
 	n := l.digits(b, 0)
 	switch {
 	case n < len(b) && b[0] == '0' && n == 1 && bytes.IndexByte([]byte("xXoObB"), b[1]) >= 0:
-		return scanned{Number, l.wordEnd(b, 2), false}
+		return scanned{kind: Number, n: l.wordEnd(b, 2)}
 	case n < len(b) && lower(b[n]) == 'e':
 		if end := l.exponent(b, n); end > n {
-			return scanned{Number, end, false}
+			return scanned{kind: Number, n: end}
 		}
 	}
 	if l.DigitWords && n < len(b) && l.classes[b[n]]&wordByte != 0 && !(l.delimiter != "" && l.delimiterAt(b, n)) {
-		return scanned{Word, l.wordEnd(b, n+1), false}
+		return scanned{kind: Word, n: l.wordEnd(b, n+1)}
 	}
 	if n < len(b) && b[n] == '.' && (n+1 == len(b) || b[n+1] != '.') && !l.named { // 1..10 is a range
 		n = l.digits(b, n+1)
 	}
-	return scanned{Number, l.exponent(b, n), false}
+	return scanned{kind: Number, n: l.exponent(b, n)}
 }
 
 func (l *lexer) digits(b []byte, n int) int {
@@ -209,15 +210,15 @@ func (l *lexer) exponent(b []byte, n int) int {
 
 func (l *lexer) punct(b []byte) scanned {
 	if b[0] != '.' || len(b) == 1 {
-		return scanned{Punct, 1, false}
+		return scanned{kind: Punct, n: 1}
 	}
 	switch next := l.classes[b[1]]; {
 	case next&digitByte != 0 && !l.named:
-		return scanned{Number, l.exponent(b, l.digits(b, 1)), false}
+		return scanned{kind: Number, n: l.exponent(b, l.digits(b, 1))}
 	case l.sqlite && l.atStart && next&wordStart != 0: // no statement starts with a dot
-		return scanned{ClientCommand, lineEnd(b), false}
+		return scanned{kind: ClientCommand, n: lineEnd(b)}
 	}
-	return scanned{Punct, 1, false}
+	return scanned{kind: Punct, n: 1}
 }
 
 // dollar scans $tag$…$tag$ and $1 for PostgreSQL and $name for SQLite. In MySQL a word may start with it.
@@ -229,27 +230,29 @@ func (l *lexer) dollar(b []byte) scanned {
 	switch {
 	case l.DollarQuotes && n < len(b) && b[n] == '$' && (n == 1 || l.classes[b[1]]&digitByte == 0):
 		return upTo(b, n+1, string(b[:n+1]), DollarString)
+	case l.DollarQuotes && n == len(b) && (n == 1 || l.classes[b[1]]&digitByte == 0): // perhaps of a long tag
+		return scanned{kind: Other, n: 1, more: true}
 	case n == 1:
-		return scanned{Other, 1, false}
+		return scanned{kind: Other, n: 1}
 	case l.sqlite:
-		return scanned{Param, l.wordEnd(b, n), false}
+		return scanned{kind: Param, n: l.wordEnd(b, n)}
 	case l.classes[b[1]]&digitByte != 0:
-		return scanned{Param, l.digits(b, 1), false}
+		return scanned{kind: Param, n: l.digits(b, 1)}
 	}
-	return scanned{Other, 1, false}
+	return scanned{kind: Other, n: 1}
 }
 
 // backslash scans \connect … for PostgreSQL, \G and the like for MySQL, whose \N is a word for NULL.
 func (l *lexer) backslash(b []byte) scanned {
 	switch {
 	case l.postgres:
-		return scanned{ClientCommand, lineEnd(b), false}
+		return scanned{kind: ClientCommand, n: lineEnd(b)}
 	case len(b) > 1 && l.NestedBodies && b[1] == 'N':
-		return scanned{Word, 2, false}
+		return scanned{kind: Word, n: 2}
 	case len(b) > 1 && l.NestedBodies && !l.cond && l.classes[b[1]]&wordStart != 0 && b[1] < 0x80:
-		return scanned{ClientCommand, 2, false}
+		return scanned{kind: ClientCommand, n: 2}
 	}
-	return scanned{Other, 1, false}
+	return scanned{kind: Other, n: 1}
 }
 
 // operator also scans what starts like one: comments, variables, parameters.
@@ -263,32 +266,32 @@ func (l *lexer) operator(b []byte) scanned {
 	}
 	switch c := b[0]; {
 	case c == '*' && l.cond && len(b) > 1 && b[1] == '/':
-		return scanned{CondClose, 2, false}
+		return scanned{kind: CondClose, n: 2}
 	case c == ':' && !l.sqlite:
 		return colon(b)
 	case l.postgres:
-		return scanned{Operator, l.operatorEnd(b, "~!@#^&|`?+-*/%<>="), false}
+		return scanned{kind: Operator, n: l.operatorEnd(b, "~!@#^&|`?+-*/%<>=")}
 	case c == '@' && l.Variables:
 		return l.variable(b)
 	case (c == '@' || c == ':' || c == '#') && l.sqlite && next&wordByte != 0:
-		return scanned{Param, l.wordEnd(b, 1), false}
+		return scanned{kind: Param, n: l.wordEnd(b, 1)}
 	case c == '?' && l.sqlite:
-		return scanned{Param, l.digits(b, 1), false}
+		return scanned{kind: Param, n: l.digits(b, 1)}
 	case c == '?':
-		return scanned{Param, 1, false}
+		return scanned{kind: Param, n: 1}
 	case c == ':':
 		return colon(b)
 	case c == '#', c == '@', c == '`':
-		return scanned{Other, 1, false}
+		return scanned{kind: Other, n: 1}
 	case bytes.IndexByte([]byte("<>=!&|"), c) >= 0:
-		return scanned{Operator, l.operatorEnd(b, "<>=!&|"), false}
+		return scanned{kind: Operator, n: l.operatorEnd(b, "<>=!&|")}
 	case c == '-' && len(b) > 1 && b[1] == '>': // -> and ->> take JSON apart
 		if len(b) > 2 && b[2] == '>' {
-			return scanned{Operator, 3, false}
+			return scanned{kind: Operator, n: 3}
 		}
-		return scanned{Operator, 2, false}
+		return scanned{kind: Operator, n: 2}
 	}
-	return scanned{Operator, 1, false}
+	return scanned{kind: Operator, n: 1}
 }
 
 // operatorEnd ends the run where a comment or a delimiter begins, as servers and clients do.
@@ -306,9 +309,9 @@ func (l *lexer) operatorEnd(b []byte, of string) int {
 // colon keeps a single one apart: a label ends in it.
 func colon(b []byte) scanned {
 	if len(b) > 1 && (b[1] == ':' || b[1] == '=') {
-		return scanned{Operator, 2, false}
+		return scanned{kind: Operator, n: 2}
 	}
-	return scanned{Operator, 1, false}
+	return scanned{kind: Operator, n: 1}
 }
 
 func (l *lexer) variable(b []byte) scanned {
@@ -322,7 +325,7 @@ func (l *lexer) variable(b []byte) scanned {
 	for n < len(b) && (l.classes[b[n]]&wordByte != 0 || b[n] == '.') && !(l.delimiter != "" && l.delimiterAt(b, n)) {
 		n++
 	}
-	return scanned{Variable, n, false}
+	return scanned{kind: Variable, n: n}
 }
 
 func (l *lexer) commentAt(b []byte) bool {
@@ -349,11 +352,11 @@ func (l *lexer) comment(b []byte) scanned {
 		} else if n > 0 && b[n-1] == '\r' { // CRLF, with other CRs before it
 			n--
 		}
-		return scanned{LineComment, n, false}
+		return scanned{kind: LineComment, n: n}
 	}
 	if !l.cond {
 		if n := l.condOpen(b); n > 0 {
-			return scanned{CondOpen, n, false}
+			return scanned{kind: CondOpen, n: n}
 		}
 	}
 	if !l.NestedComments {
@@ -370,10 +373,10 @@ func (l *lexer) comment(b []byte) scanned {
 			n++
 		}
 		if depth == 0 {
-			return scanned{BlockComment, n + 1, false}
+			return scanned{kind: BlockComment, n: n + 1}
 		}
 	}
-	return scanned{BlockComment, len(b), true}
+	return scanned{kind: BlockComment, n: len(b), open: true}
 }
 
 // condOpen returns the length of /*!40101, or 0 if a comment is an ordinary one.
@@ -408,7 +411,7 @@ func quoted(b []byte, i int, backslash bool, kind Kind) scanned {
 		default:
 			next := bytes.IndexByte(b[i:], quote)
 			if next < 0 {
-				return scanned{kind, len(b), true}
+				return scanned{kind: kind, n: len(b), open: true}
 			}
 			i += next
 		}
@@ -416,19 +419,19 @@ func quoted(b []byte, i int, backslash bool, kind Kind) scanned {
 			break
 		}
 		if i++; i == len(b) || b[i] != quote {
-			return scanned{kind, i, false}
+			return scanned{kind: kind, n: i}
 		}
 		i++
 	}
-	return scanned{kind, len(b), true}
+	return scanned{kind: kind, n: len(b), open: true}
 }
 
 // upTo scans a token that goes on to the first end at or after from.
 func upTo(b []byte, from int, end string, kind Kind) scanned {
 	if i := bytes.Index(b[from:], []byte(end)); i >= 0 {
-		return scanned{kind, from + i + len(end), false}
+		return scanned{kind: kind, n: from + i + len(end)}
 	}
-	return scanned{kind, len(b), true}
+	return scanned{kind: kind, n: len(b), open: true}
 }
 
 // lineEnd returns the length of the first line without its line end.
@@ -445,7 +448,7 @@ func copyRow(b []byte) scanned {
 		n = len(b)
 	}
 	if string(bytes.TrimRight(b[:n], "\r\n")) == `\.` {
-		return scanned{CopyEnd, n, false}
+		return scanned{kind: CopyEnd, n: n}
 	}
-	return scanned{CopyData, n, false}
+	return scanned{kind: CopyData, n: n}
 }

@@ -155,14 +155,16 @@ func (s *splitter) next() (Statement, error) {
 // scan returns the token at pos when the window shows for sure where it ends.
 func (s *splitter) scan() (scanned, error) {
 	for {
-		b := s.buf[s.pos:]
+		// No more is looked at than shows that a statement is too large, so that it is alike however much was read.
+		b := s.buf[s.pos:min(len(s.buf), s.max+2*lookahead)]
+		whole := len(s.buf) >= s.max+2*lookahead
 		var t scanned
 		if len(b) > 0 {
 			t = s.lex.scan(b)
 		}
-		if t.n+lookahead > len(b) { // near the end of what was read
+		if !whole && (t.more || t.n+lookahead > len(b)) {
 			switch {
-			case !s.eof() && len(s.buf) < s.max+2*lookahead:
+			case !s.eof():
 				s.more(s.pos)
 				continue
 			case s.readErr() != nil:
@@ -193,7 +195,7 @@ func (s *splitter) take(t scanned, at int, text []byte) (done bool, err error) {
 	case t.kind == Delimiter:
 		return true, nil
 	case t.kind == Semicolon:
-		return s.semicolon(at)
+		return s.semicolon()
 	case t.kind == Directive:
 		_, err := parseDelimiter(text)
 		if err != nil {
@@ -218,13 +220,10 @@ func (s *splitter) take(t scanned, at int, text []byte) (done bool, err error) {
 
 // semicolon tells whether a semicolon ends the piece. Under a DELIMITER it also does, unless the statement has a body: the
 // mysql client sends the server several statements then, which we send one by one.
-func (s *splitter) semicolon(at int) (done bool, err error) {
-	inside, f := s.body.semicolon(at)
-	switch {
-	case s.lex.cond:
+func (s *splitter) semicolon() (done bool, err error) {
+	inside, f := s.body.semicolon(s.lex.delimiter != "")
+	if s.lex.cond {
 		return false, nil
-	case s.lex.delimiter != "" && s.code >= 0:
-		return !s.body.stored(), nil
 	}
 	return !inside, s.bodyFault(f)
 }

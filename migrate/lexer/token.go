@@ -89,7 +89,8 @@ type Options struct {
 	// NoBackslashEscapes says that the servers' sql_mode has NO_BACKSLASH_ESCAPES: \ is an ordinary character in strings. MySQL
 	// and MariaDB.
 	NoBackslashEscapes bool
-	// MaxStatementBytes bounds one statement, comments before it included. Default DefaultMaxStatementBytes. Tokens has no use for it.
+	// MaxStatementBytes bounds one statement, comments before it included. Default DefaultMaxStatementBytes, at
+	// most 1 GiB, over which no server goes. Tokens has no use for it.
 	MaxStatementBytes int
 }
 
@@ -130,5 +131,6 @@ func orDefault(opts *Options) Options {
 	if o.MaxStatementBytes <= 0 {
 		o.MaxStatementBytes = DefaultMaxStatementBytes
 	}
+	o.MaxStatementBytes = min(o.MaxStatementBytes, 1<<30)
 	return o
 }
