@@ -14,6 +14,7 @@ type Lexical struct {
 	Backticks       bool // `…` quotes an identifier
 	Brackets        bool // […] quotes an identifier
 	DollarQuotes    bool // $tag$ … $tag$ is a string
+	DollarBodies    bool // so it is after AS alone: the body of a routine in JavaScript, since MySQL 9
 	EscapeStrings   bool // E'…' is a string in which \ escapes
 	UnicodeStrings  bool // U&'…' and U&"…"
 	BitStrings      bool // B'…'
@@ -27,23 +28,29 @@ type Lexical struct {
 }
 
 var (
-	mysql = Lexical{
+	shared = Lexical{ // by MySQL and MariaDB
 		HashComments: true, DashNeedsSpace: true, Conditional: true, Backslash: true, DoubleQuotes: true, Backticks: true,
-		BitStrings: true, NationalStrings: true, NestedBodies: true, DigitWords: true, Variables: true, Client: "mysql",
+		BitStrings: true, NationalStrings: true, NestedBodies: true, DigitWords: true, Variables: true,
 	}
 	lexicals = [...]Lexical{
 		Postgres: {
 			NestedComments: true, CRLineEnd: true, DollarQuotes: true, EscapeStrings: true, UnicodeStrings: true,
 			BitStrings: true, NationalStrings: true, Client: "psql",
 		},
-		MySQL:   mysql,
+		MySQL:   mysql(),
 		MariaDB: mariadb(),
 		SQLite:  {Backticks: true, Brackets: true, Client: "sqlite3"},
 	}
 )
 
+func mysql() Lexical {
+	l := shared
+	l.DollarBodies, l.Client = true, "mysql"
+	return l
+}
+
 func mariadb() Lexical {
-	l := mysql
+	l := shared
 	l.ConditionalM, l.Client = true, "mariadb"
 	return l
 }

@@ -17,6 +17,7 @@ type lexer struct {
 	atStart   bool   // no code since the last statement ended
 	cond      bool   // between CondOpen and CondClose
 	named     bool   // the last token was a name: a dot now belongs to it, not to a number
+	afterAs   bool   // the last token that isn't trivia was AS, and the dialect has DollarBodies
 	delimiter string // set by DELIMITER, "" for the semicolon
 	wholeWord bool   // the delimiter is a word, and only ends a statement as one
 
@@ -67,9 +68,11 @@ func (l *lexer) accept(t scanned, text []byte) {
 		l.followCopy(t.kind, text)
 	}
 	l.named = t.kind == Word || t.kind == QuotedIdent
-	switch t.kind {
-	case BOM, Space, LineComment, BlockComment:
+	if t.kind.Trivia() {
 		return
+	}
+	l.afterAs = l.DollarBodies && t.kind == Word && isWord(text, "as")
+	switch t.kind {
 	case CondOpen:
 		l.cond = true
 	case CondClose:

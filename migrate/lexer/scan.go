@@ -68,6 +68,8 @@ func (l *lexer) scan(b []byte) scanned {
 	switch cl := l.classes[c]; {
 	case cl&spaceByte != 0:
 		return scanned{kind: Space, n: l.space(b)}
+	case c == '$' && l.afterAs:
+		return l.dollarBody(b)
 	case cl&wordStart != 0:
 		return l.word(b)
 	case cl&digitByte != 0:
@@ -219,6 +221,20 @@ func (l *lexer) punct(b []byte) scanned {
 		return scanned{kind: ClientCommand, n: lineEnd(b)}
 	}
 	return scanned{kind: Punct, n: 1}
+}
+
+// dollarBody scans $tag$…$tag$ for MySQL, or a word.
+func (l *lexer) dollarBody(b []byte) scanned {
+	n := 1
+	for n < len(b) && b[n] != '$' && l.classes[b[n]]&wordByte != 0 {
+		n++
+	}
+	if n < len(b) && b[n] == '$' {
+		return upTo(b, n+1, string(b[:n+1]), DollarString)
+	}
+	t := l.word(b)
+	t.more = n == len(b)
+	return t
 }
 
 // dollar scans $tag$…$tag$ and $1 for PostgreSQL and $name for SQLite. In MySQL a word may start with it.
