@@ -17,7 +17,8 @@
 //	-- env: production, staging          where it runs; everywhere without
 //
 // In a file with both sections the headers above the first section are for both, those right below a section's line for it
-// alone. A section's line is recognized where SQL has a comment, not within a string.
+// alone. Below the first statement they are an error, but lint:allow, which is then for the statement after it. A section's line
+// is recognized where SQL has a comment, not within a string.
 //
 // A checksum doesn't change with a byte order mark, with CRLF for LF, or with the line end of the last line, since editors and
 // checkouts change those.

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/buffkit/buffkit/migrate/lexer"
@@ -96,6 +97,29 @@ func (h *Header) addAllow(text string, pos lexer.Position) (msg, hint string) {
 	}
 	h.Allow = append(h.Allow, Allow{rule, reason, pos})
 	return "", ""
+}
+
+// headerWords are in every header that is for a whole script.
+var headerWords = regexp.MustCompile(`(?i)--[ \t]*(no-transaction|depends:|env:)`)
+
+// late returns an error for a header of a whole script that stands below its first statement, or within it.
+func late(s lexer.Statement, begun bool) error {
+	if !headerWords.MatchString(s.Text) {
+		return nil
+	}
+	for token := range s.TextTokens() {
+		begun = begun || !token.Kind.Trivia()
+		if !begun || token.Kind != lexer.LineComment || token.Pos.Column != 1 {
+			continue
+		}
+		var h Header
+		if msg, _ := h.add(token); msg == "" && !h.NoTransaction && h.Depends == nil && h.Env == nil {
+			continue
+		}
+		return &lexer.Error{Pos: token.Pos, Msg: "this header stands below the first statement, where it has no effect",
+			Hint: "move it to the top of the file or section", Line: token.Text, Column: 1, Err: ErrHeader}
+	}
+	return nil
 }
 
 // fields splits at commas and white space.

@@ -150,7 +150,8 @@ func (s *sectionReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Statements takes the script apart: lexer.Split with the positions of the file. The error is the file system's, or that of Split.
+// Statements takes the script apart: lexer.Split with the positions of the file. The error is the file system's, that of Split, or
+// a *lexer.Error with ErrHeader: a header at the beginning of a line below the first statement, where it would have no effect.
 func (s *Script) Statements(opts *Options) iter.Seq2[lexer.Statement, error] {
 	return func(yield func(lexer.Statement, error) bool) {
 		var o lexer.Options
@@ -164,8 +165,17 @@ func (s *Script) Statements(opts *Options) iter.Seq2[lexer.Statement, error] {
 			return
 		}
 		defer r.Close()
+		begun := false
 		for statement, err := range lexer.Split(r, s.dialect, &o) {
-			if !yield(statement, err) {
+			if err == nil {
+				err = late(statement, begun)
+				begun = true
+			}
+			if err != nil {
+				yield(lexer.Statement{}, err)
+				return
+			}
+			if !yield(statement, nil) {
 				return
 			}
 		}

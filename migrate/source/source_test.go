@@ -197,7 +197,7 @@ func TestASectionEndsAStatement(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	const file = "/* a licence */\n-- depends: auth:0003, kit/push:12 7\n-- No-Transaction\n--lint:allow drop-column it is unused\n-- env: production,staging\n\n" +
-		"-- about: this is no header\nDROP TABLE a;\n-- env: late\n"
+		"-- about: this is no header\nDROP TABLE a;\n"
 	all, _ := load(t, folder(map[string]string{"1_a.up.sql": file}), dialect.Postgres)
 	h := all[0].Up.Header
 	if got := fmt.Sprint(h.Depends, h.NoTransaction, h.Env); got != "[auth:0003 kit/push:12 7] true [production staging]" {
@@ -224,6 +224,29 @@ func TestABadHeaderIsShown(t *testing.T) {
 		var e *lexer.Error
 		if !errors.As(err, &e) || !errors.Is(err, source.ErrHeader) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", header, err, want)
+		}
+	}
+}
+
+func TestALateHeaderIsAnError(t *testing.T) {
+	t.Parallel()
+	for text, late := range map[string]string{
+		"SELECT 1;\n-- env: test\nSELECT 2;":            "1_a.up.sql:2:1: this header stands below the first statement",
+		"CREATE TABLE a (\n-- no-transaction\nb int);":  "1_a.up.sql:2:1: this header",
+		"SELECT 1;\n-- depends: x\nSELECT 2;":           "1_a.up.sql:2:1: this header",
+		"-- env: test\nSELECT 1; -- env: behind\n":      "",
+		"SELECT 1;\n  -- env: indented\nSELECT 2;":      "",
+		"SELECT 1;\n-- lint:allow x why\nSELECT 2;":     "",
+		"SELECT '\n-- env: test\n';":                    "",
+		"SELECT 1;\n-- environment variables\nSELECT 2": "",
+	} {
+		all, _ := load(t, folder(map[string]string{"1_a.up.sql": text}), dialect.Postgres)
+		var got error
+		for _, err := range all[0].Up.Statements(nil) {
+			got = err
+		}
+		if late == "" && got != nil || late != "" && (!errors.Is(got, source.ErrHeader) || !strings.Contains(got.Error(), late)) {
+			t.Errorf("%q: %v", text, got)
 		}
 	}
 }
