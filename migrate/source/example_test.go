@@ -29,8 +29,7 @@ func ExampleLoad() {
 	// 1 users []
 	// 1_users.down.sql:1:1 DROP TABLE users <nil>
 	// 2 teams [auth:7]
-	// 2_teams.sql:5:1 -- migrate:down
-	// DROP TABLE teams <nil>
+	// 2_teams.sql:5:1 DROP TABLE teams <nil>
 }
 
 func ExampleLoad_misnamed() {

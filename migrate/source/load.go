@@ -34,7 +34,7 @@ type Script struct {
 	part    *section // what belongs to it; nil for the whole file
 }
 
-// section is a part of a file in bytes, from the line that names it to the next one.
+// section is a part of a file in bytes, from behind the comment that names it to the next one.
 type section struct{ from, to int64 }
 
 // Options of Load. nil and the zero value mean the defaults.

@@ -117,7 +117,7 @@ func (p *parsing) begin(token lexer.Token, name, option string) {
 	if p.current != nil {
 		p.current.part.to = token.Pos.Offset
 	}
-	p.current = &Script{Path: p.path, fsys: p.fsys, dialect: p.dialect, part: &section{from: token.Pos.Offset}}
+	p.current = &Script{Path: p.path, fsys: p.fsys, dialect: p.dialect, part: &section{from: token.Pos.Offset + int64(len(token.Text))}}
 	p.current.Header.NoTransaction = option == "transaction:false"
 	p.scripts[name], p.inHead = p.current, true
 }
