@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -210,33 +209,6 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-// smallBuffers makes a server's sockets hold little, so that it notices a slow client after kilobytes.
-func smallBuffers(s *http.Server) {
-	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		if secure, ok := conn.(*tls.Conn); ok {
-			conn = secure.NetConn()
-		}
-		conn.(*net.TCPConn).SetWriteBuffer(16 << 10)
-		return ctx
-	}
-}
-
-// smallWindow is a client that takes little from the network unless it is read.
-func smallWindow(s *httptest.Server, http2 bool) *http.Client {
-	own := s.Client().Transport.(*http.Transport).Clone()
-	if http2 {
-		own.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}
-	}
-	own.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetReadBuffer(16 << 10)
-		}
-		return conn, err
-	}
-	return &http.Client{Transport: own}
-}
-
 // One client never reads, one reads a byte a second, one sends its request a byte a second: each harms itself at most.
 func TestBadClientsHarmNobody(t *testing.T) {
 	inMemory(t, func(t *testing.T, serve serveFunc) {
@@ -341,26 +313,34 @@ func TestBadClientsHarmNobody(t *testing.T) {
 
 // Over HTTP/2 a stream that has ended has no writer any more, and another stream of the same connection may be stuck.
 func TestCloseWithAStuckClient(t *testing.T) {
-	protocols(t, func(t *testing.T, http2 bool) {
+	inMemory(t, func(t *testing.T, serve serveFunc) {
 		b := newBroker(t, push.Public("a"), push.Options{WriteTimeout: time.Minute})
-		s := server(t, b, http2, smallBuffers)
-		client := smallWindow(s, http2)
-		defer client.CloseIdleConnections()
-		get(t, client, s.URL)
-		healthy := get(t, client, s.URL)
-		for range 30 {
-			publish(t, b, "a:"+strings.Repeat("x", 100<<10))
+		client, _ := serve(b, nil)
+		get(t, client, inMemoryURL)
+		healthy := get(t, client, inMemoryURL)
+		readOpen(t, healthy.Body)
+		const events = 20
+		for range events {
+			publish(t, b, "a:"+strings.Repeat("x", 10<<10))
 		}
-		read := make(chan string)
+		told, got := make(chan string, 2*events), 0
 		go func() {
-			text, _ := io.ReadAll(healthy.Body)
-			read <- tail(string(text))
+			defer close(told)
+			for e := range sse.Scan(healthy.Body, nil) {
+				told <- e.Name
+			}
 		}()
-		if err := b.Close(); err != nil {
-			t.Error(err)
+		for ; got < events; got++ {
+			<-told
 		}
-		if text := <-read; !strings.Contains(text, `"code":"closed"`) {
-			t.Errorf("the last words are %q", text)
+		began := time.Now()
+		if err := b.Close(); err != nil || time.Since(began) < time.Second {
+			t.Errorf("%v after %v: nobody was stuck", err, time.Since(began))
+		}
+		if name := <-told; name != "buffkit.bye" {
+			t.Errorf("the last word is %q", name)
+		}
+		for range told {
 		}
 	})
 }
