@@ -105,8 +105,9 @@ func (b *Broker) checkWriter(w http.ResponseWriter) error {
 
 // start is where a stream begins: Fresh at the head, Resumed at what the client says, or Gapped if what it says isn't a cursor.
 type start struct {
-	at    eventlog.Cursor
-	state State
+	at      eventlog.Cursor
+	state   State
+	unknown bool // to the client: the place is the session's
 }
 
 // startOf reads the cursor of a request. The newest source comes first: Last-Event-ID, which the client moves on, before the
@@ -119,11 +120,11 @@ func startOf(r *http.Request, session eventlog.Cursor) start {
 	at, err := eventlog.ParseCursor(text)
 	switch {
 	case err != nil:
-		return start{session, Gapped}
+		return start{at: session, state: Gapped}
 	case !at.IsZero():
-		return start{at, Resumed}
+		return start{at: at, state: Resumed}
 	case !session.IsZero():
-		return start{session, Resumed}
+		return start{at: session, state: Resumed, unknown: true}
 	}
 	return start{state: Fresh}
 }

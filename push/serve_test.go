@@ -397,6 +397,24 @@ func TestOpenWithoutAnIDKeepsTheClientsPlace(t *testing.T) {
 	})
 }
 
+// Two tabs share the cookie, and with it the session's place.
+func TestPlaceOfTheSessionIsTold(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBroker(t, asUser, push.Options{})
+		first := resume(t, b, "ada", "")
+		tab := resume(t, b, "ada", first.token())
+		at := tab.lastID()
+		if at == "" {
+			t.Fatal("a tab that resumes by the session isn't told where")
+		}
+		first.close()
+		tab.close()
+		e1 := publish(t, b, "a:1").String()
+		other := resume(t, b, "ada", tab.token(), "Last-Event-ID", e1) // the session's place moves on
+		resume(t, b, "ada", other.token(), "Last-Event-ID", at).want("open:resumed:1", "1")
+	})
+}
+
 func TestSessionCookie(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := newBroker(t, asUser, push.Options{SessionCookie: "live", TokenTTL: 20 * time.Minute})
