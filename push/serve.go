@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -113,11 +114,16 @@ type start struct {
 // startOf reads the cursor of a request. The newest source comes first: Last-Event-ID, which the client moves on, before the
 // cursor in the URL, which a page was rendered with, before that of the session, which it last proved to have.
 func startOf(r *http.Request, session eventlog.Cursor) start {
-	text := r.Header.Get("Last-Event-ID")
-	if text == "" {
-		text = r.URL.Query().Get("cursor")
+	var at eventlog.Cursor
+	var err error
+	if text := r.Header.Get("Last-Event-ID"); text != "" {
+		at, err = eventlog.ParseCursor(text)
+	} else {
+		var query url.Values
+		if query, err = url.ParseQuery(r.URL.RawQuery); err == nil { // else what was left out may have been the cursor
+			at, err = eventlog.ParseCursor(query.Get("cursor"))
+		}
 	}
-	at, err := eventlog.ParseCursor(text)
 	switch {
 	case err != nil:
 		return start{at: session, state: Gapped}

@@ -415,6 +415,15 @@ func TestPlaceOfTheSessionIsTold(t *testing.T) {
 	})
 }
 
+func TestQueryThatCannotBeReadIsAGap(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBroker(t, push.Public("a"), push.Options{})
+		for _, query := range []string{"cursor=%zz", "topic=a;cursor=1.1"} {
+			connect(t, b, "/?"+query).want("open:gap:0:a=unreadable", "place")
+		}
+	})
+}
+
 func TestSessionCookie(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := newBroker(t, asUser, push.Options{SessionCookie: "live", TokenTTL: 20 * time.Minute})
