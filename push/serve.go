@@ -27,7 +27,9 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a stream is read with GET", http.StatusMethodNotAllowed)
 		return
 	}
-	if r.ContentLength != 0 { // net/http reads it before it answers, for as long as the client likes, and nothing could end that
+	if r.ContentLength != 0 { // net/http reads it before it answers, for as long as the client likes, unless it can't
+		http.NewResponseController(w).SetReadDeadline(time.Now())
+		w.Header().Set("Connection", "close")
 		http.Error(w, "a request for a stream has no body", http.StatusBadRequest)
 		return
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -422,6 +424,24 @@ func TestQueryThatCannotBeReadIsAGap(t *testing.T) {
 			connect(t, b, "/?"+query).want("open:gap:0:a=unreadable", "place")
 		}
 	})
+}
+
+// A client that announces a body and sends none must not hold its connection.
+func TestBodyIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(newBroker(t, push.Public("a"), push.Options{}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+		t.Errorf("got %q, %v", answer, err)
+	}
 }
 
 func TestSessionCookie(t *testing.T) {
