@@ -26,7 +26,7 @@ const usage = `bench measures buffkit against its peers and against a raw write(
 
 From the root of a checkout:
 
-	go run ./bench run                     everything; takes about two hours
+	go run ./bench run                     everything; takes about three hours
 	go run ./bench run stuck               one scenario
 	go run ./bench run --smoke             everything, tiny: shows that it works, in minutes
 	go run ./bench run --servers buffkit,goroutine fanout

@@ -90,12 +90,18 @@ func (p *progress) say(status string) {
 	p.draw()
 }
 
-func (p *progress) done(j job, m result.Metrics, err error) {
+// busy is how much of the processors others may take before it is said.
+const busy = 0.05
+
+func (p *progress) done(j job, r result.Record, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.measured++
 	p.at++
-	p.line("[%d/%d] %v, round %d: %s (%v)", p.at, p.all, j, j.round+1, told(j, m, err), time.Since(p.jobBegun).Round(100*time.Millisecond))
+	p.line("[%d/%d] %v, round %d: %s (%v)", p.at, p.all, j, j.round+1, told(j, r.Metrics, err), time.Since(p.jobBegun).Round(100*time.Millisecond))
+	if r.Others > busy {
+		p.line("    other programs took %s of the processors meanwhile: don't trust these figures", result.Percent(r.Others))
+	}
 	p.job = ""
 }
 

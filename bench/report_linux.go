@@ -69,7 +69,8 @@ func section(to string, s scenario.Scenario, set result.Set) (string, error) {
 		titles[p.Name] = p.Title
 	}
 	last := set.Records[len(set.Records)-1]
-	text := s.Text + "\n\n```\n" + last.Command + "\n```\n\n" + last.At.Format("2006-01-02") + "; " + last.Env.String() + ".\n\n"
+	text := s.Text + "\n\n```\n" + last.Command + "\n```\n\n" + last.At.Format("2006-01-02") + "; " + last.Env.String() +
+		". Other programs took at most " + result.Percent(others(set)) + " of the processors.\n\n"
 	if rounds := rounds(set); rounds > 1 {
 		text += fmt.Sprintf("Medians of %d rounds, in parentheses the smallest and the largest.\n\n", rounds)
 	}
@@ -99,6 +100,13 @@ func draw(s scenario.Scenario, p scenario.Plot, set result.Set, names []string, 
 		c.Lines = append(c.Lines, l)
 	}
 	return c.SVG()
+}
+
+func others(set result.Set) (most float64) {
+	for _, r := range set.Records {
+		most = max(most, r.Others)
+	}
+	return most
 }
 
 func rounds(set result.Set) (n int) {

@@ -34,6 +34,8 @@ type order struct {
 	Rate    float64 `json:"rate"`
 	Seconds float64 `json:"seconds"`
 	Size    int     `json:"size"`
+	Topic   *int    `json:"topic"`
+	Due     int64   `json:"due"`
 }
 
 type answer struct {
@@ -84,7 +86,7 @@ func run() error {
 		return err
 	}
 	go http.Serve(listener, hub)
-	return obey(&publisher{hub: hub, topics: uint32(max(opts.Topics, 1))}, listener.Addr().String())
+	return obey(&publisher{hub: hub, seqs: make([]uint32, max(opts.Topics, 1))}, listener.Addr().String())
 }
 
 // newTransport returns the one that keeps no history, which is the faster one, unless somebody will come back.
@@ -137,38 +139,53 @@ func obey(p *publisher, addr string) error {
 }
 
 type publisher struct {
-	hub    *mercure.Hub
-	topics uint32
-	next   uint32
+	hub  *mercure.Hub
+	seqs []uint32
+	turn int
 }
 
 func (p *publisher) publish(o order) (a answer, err error) {
 	begin := now()
+	if o.Due > 0 {
+		begin = o.Due
+	}
 	end := begin + int64(o.Seconds*float64(time.Second))
 	for i := range o.Count {
-		due := now()
+		due := begin
 		if o.Rate > 0 {
-			due = begin + int64(float64(i)/o.Rate*float64(time.Second))
-			sleepUntil(due)
+			due += int64(float64(i) / o.Rate * float64(time.Second))
+		} else if o.Due == 0 {
+			due = now()
 		}
+		sleepUntil(due)
 		if o.Seconds > 0 && now() >= end {
 			break
 		}
-		err := p.hub.Publish(context.Background(), &mercure.Update{
-			Topics: []string{"t" + strconv.Itoa(int(p.next%p.topics))},
-			Event:  mercure.Event{Data: payload(o.Size, due, p.next)},
-		})
-		if err != nil {
+		if err := p.one(o, due); err != nil {
 			return a, err
 		}
 		if i == 0 {
 			a.First = due
 		}
 		a.Published, a.Last = a.Published+1, due
-		p.next++
 	}
 	a.Done = now()
 	return a, nil
+}
+
+func (p *publisher) one(o order, due int64) error {
+	topic := p.turn
+	if o.Topic != nil {
+		topic = *o.Topic
+	} else {
+		p.turn = (p.turn + 1) % len(p.seqs)
+	}
+	number := p.seqs[topic]*uint32(len(p.seqs)) + uint32(topic)
+	p.seqs[topic]++
+	return p.hub.Publish(context.Background(), &mercure.Update{
+		Topics: []string{"t" + strconv.Itoa(topic)},
+		Event:  mercure.Event{Data: payload(o.Size, due, number)},
+	})
 }
 
 func payload(size int, at int64, number uint32) string {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Usage is what a server, with all its processes, has taken from the machine.
@@ -31,6 +33,41 @@ func (c *Child) Usage() (u Usage, err error) {
 
 // Self is the usage of this process.
 func Self() (Usage, error) { return usageOf(os.Getpid(), false) }
+
+// Machine is what all programs together have taken of the processors since the start of the machine, and what the host took away.
+// Interrupts aren't in it: on the loopback they are our own.
+func Machine() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	fields := bytes.Fields(line)
+	var sum time.Duration
+	for _, i := range []int{1, 2, 3, 8} { // user, nice, system, steal; 0 is the name
+		if i >= len(fields) {
+			return 0, fmt.Errorf("/proc/stat begins with %q", line)
+		}
+		n, err := strconv.Atoi(string(fields[i]))
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum, nil
+}
+
+// Ours is what this process and those that it has started and that have ended took of it.
+func Ours() (sum time.Duration, err error) {
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if err := unix.Getrusage(who, &u); err != nil {
+			return 0, err
+		}
+		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	return sum, nil
+}
 
 // tick is the unit of times in /proc: USER_HZ is 100 on all architectures that Go has.
 const tick = 10 * time.Millisecond

@@ -4,9 +4,9 @@
 //	"@0000001a2b3c4d5e0000002axxxxxxxxxxxx"
 //	  ^ nanoseconds    ^ number ^ filler
 //
-// It is a JSON string, since one of the peers publishes nothing else. The number counts all events of a run; event n belongs to topic n modulo
-// the number of topics, so a receiver that knows its topics knows which number must come next. bench/mercure, which can't
-// import this package, writes the same.
+// It is a JSON string, since one of the peers publishes nothing else. The number is that of its topic plus the number of topics times how
+// many events of the topic came before: a receiver knows which number must come next. bench/mercure, which can't import
+// this package, writes the same.
 package event
 
 import (

@@ -24,14 +24,17 @@ type Ready struct {
 type Order struct {
 	// Do is what to do:
 	//
-	//	publish  Count events of Size bytes, Rate a second, or one after the other without a Rate; at most for Seconds
+	//	publish  Count events of Size bytes, Rate a second, or one after the other without a Rate; at most for Seconds; to Topic or, without
+	//	         one, to all topics in turn. They are due at Due or, without it, when the order comes
 	//	rest     give free memory back to the system
-	//	profile  write a profile of the processor's time to File, until the next order to do so without a File
+	//	profile  write a profile of the processor's time in the next Seconds to File
 	Do      string  `json:"do"`
 	Count   int     `json:"count,omitempty"`
 	Rate    float64 `json:"rate,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
 	Size    int     `json:"size,omitempty"`
+	Topic   *int    `json:"topic,omitempty"`
+	Due     int64   `json:"due,omitempty"` // by event.Now
 	File    string  `json:"file,omitempty"`
 }
 
@@ -80,7 +83,7 @@ func serve(start func(Options) (*Started, error), opts Options, in io.Reader, ou
 	if err := say.Encode(ready); err != nil {
 		return err
 	}
-	pub := &publisher{server: s.Server, topics: max(opts.Topics, 1)}
+	pub := &publisher{server: s.Server, seqs: make([]uint32, max(opts.Topics, 1))}
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		var o Order
@@ -101,10 +104,9 @@ func serve(start func(Options) (*Started, error), opts Options, in io.Reader, ou
 
 // publisher carries out orders.
 type publisher struct {
-	server  Server
-	topics  int
-	next    uint32 // number of the next event
-	profile *os.File
+	server Server
+	seqs   []uint32 // events published, by topic
+	turn   int      // the topic that is next
 }
 
 func (p *publisher) do(o Order) (a Answer, err error) {
@@ -114,7 +116,7 @@ func (p *publisher) do(o Order) (a Answer, err error) {
 	case "rest":
 		debug.FreeOSMemory()
 	case "profile":
-		err = p.toggleProfile(o.File)
+		err = profile(o)
 	default:
 		err = fmt.Errorf("no order is called %q", o.Do)
 	}
@@ -128,43 +130,58 @@ func (p *publisher) do(o Order) (a Answer, err error) {
 // taken those before it by then. So the time that a server makes its publisher wait is in the latencies.
 func (p *publisher) publish(o Order) (a Answer, err error) {
 	begin := event.Now()
+	if o.Due > 0 {
+		begin = o.Due
+	}
 	end := begin + int64(o.Seconds*float64(time.Second))
 	for i := range o.Count {
-		due := event.Now()
+		due := begin
 		if o.Rate > 0 {
-			due = begin + int64(float64(i)/o.Rate*float64(time.Second))
-			if due > event.Now() {
-				event.SleepUntil(due)
-			}
+			due += int64(float64(i) / o.Rate * float64(time.Second))
+		} else if o.Due == 0 {
+			due = event.Now()
+		}
+		if due > event.Now() {
+			event.SleepUntil(due)
 		}
 		if o.Seconds > 0 && event.Now() >= end {
 			break
 		}
-		if err := p.server.Publish(int(p.next)%p.topics, event.New(o.Size, due, p.next)); err != nil {
+		if err := p.one(o, due); err != nil {
 			return a, fmt.Errorf("publish: %w", err)
 		}
 		if i == 0 {
 			a.First = due
 		}
 		a.Published, a.Last = a.Published+1, due
-		p.next++
 	}
 	a.Done = event.Now()
 	return a, nil
 }
 
-func (p *publisher) toggleProfile(file string) error {
-	if p.profile != nil {
-		pprof.StopCPUProfile()
-		err := p.profile.Close()
-		if p.profile = nil; file == "" || err != nil {
-			return err
-		}
+func (p *publisher) one(o Order, due int64) error {
+	topic := p.turn
+	if o.Topic != nil {
+		topic = *o.Topic
+	} else {
+		p.turn = (p.turn + 1) % len(p.seqs)
 	}
-	f, err := os.Create(file)
+	number := p.seqs[topic]*uint32(len(p.seqs)) + uint32(topic)
+	p.seqs[topic]++
+	return p.server.Publish(topic, event.New(o.Size, due, number))
+}
+
+func profile(o Order) error {
+	f, err := os.Create(o.File)
 	if err != nil {
 		return err
 	}
-	p.profile = f
-	return pprof.StartCPUProfile(f)
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	time.AfterFunc(time.Duration(o.Seconds*float64(time.Second)), func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	})
+	return nil
 }

@@ -18,6 +18,7 @@ type Record struct {
 	Point   float64         `json:"point,omitempty"` // of a sweep
 	Metrics Metrics         `json:"metrics,omitempty"`
 	Note    string          `json:"note,omitempty"` // why there are none
+	Others  float64         `json:"others"`         // the part of all processors that other programs took meanwhile
 	At      time.Time       `json:"at"`
 	Command string          `json:"command"`
 	Params  json.RawMessage `json:"params"`

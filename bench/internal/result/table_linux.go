@@ -90,10 +90,13 @@ func Count(v float64) string {
 	return digits
 }
 
-// Thousands formats many pieces: 3,430 k.
+// Thousands formats many pieces: 15.3 k, 3,430 k.
 func Thousands(v float64) string {
-	if v < 10_000 {
+	switch {
+	case v < 10_000:
 		return Count(v)
+	case v < 1_000_000:
+		return three(v/1000) + " k"
 	}
 	return Count(v/1000) + " k"
 }

@@ -105,7 +105,7 @@ func (r *run) empty(ctx context.Context, sockets int) error {
 			return err
 		}
 		// Who doesn't look at its sockets finds out when it writes.
-		if _, err := r.publish(ctx, peer.Order{Count: max(r.params.Topics, 1)}); err != nil {
+		if _, err := r.publish(ctx, peer.Order{Count: r.topics()}); err != nil {
 			return err
 		}
 		if err := sleep(ctx, watchInterval); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/buffkit/buffkit/bench/internal/child"
 	"github.com/buffkit/buffkit/bench/internal/load"
 	"github.com/buffkit/buffkit/bench/internal/peer"
 	"github.com/buffkit/buffkit/bench/internal/result"
@@ -41,39 +42,29 @@ func measureOne(ctx context.Context, r *run) (result.Metrics, error) {
 		return nil, err
 	}
 	r.client.Expect(0, true)
-	last := load.NewHistogram()
 	r.say("measuring")
-	var before, after float64
+	last := load.NewHistogram()
+	var before child.Usage
 	for i := range oneWarm + r.params.Events {
 		if i == oneWarm {
 			r.client.Take()
-			u, err := r.server.Usage()
-			if err != nil {
+			var err error
+			if before, err = r.server.Usage(); err != nil {
 				return nil, err
 			}
-			before = seconds(u.CPU)
 		}
-		goal := r.client.Expect(i+1, false)
-		a, err := r.publish(ctx, peer.Order{Count: 1})
-		if err != nil {
-			return nil, err
-		}
-		at, err := goal.Await(ctx)
+		took, err := r.once(ctx, i+1)
 		if err != nil {
 			return nil, err
 		}
 		if i >= oneWarm {
-			last.Record(time.Duration(at - a.Last))
-		}
-		if err := sleep(ctx, onePause); err != nil {
-			return nil, err
+			last.Record(took)
 		}
 	}
-	u, err := r.server.Usage()
+	after, err := r.server.Usage()
 	if err != nil {
 		return nil, err
 	}
-	after = seconds(u.CPU)
 	s := r.client.Take()
 	return result.Metrics{
 		"last_p50": seconds(last.Quantile(0.5)),
@@ -81,6 +72,20 @@ func measureOne(ctx context.Context, r *run) (result.Metrics, error) {
 		"last_max": seconds(last.Max()),
 		"p50":      seconds(s.Latency.Quantile(0.5)),
 		"p99":      seconds(s.Latency.Quantile(0.99)),
-		"cpu_each": (after - before) / float64(max(1, s.Deliveries)),
+		"cpu_each": seconds(after.CPU-before.CPU) / float64(max(1, s.Deliveries)),
 	}, nil
+}
+
+// once publishes event number n and returns how long it took until the last client had it.
+func (r *run) once(ctx context.Context, n int) (time.Duration, error) {
+	goal := r.client.Expect(n, false)
+	a, err := r.publish(ctx, peer.Order{Count: 1})
+	if err != nil {
+		return 0, err
+	}
+	at, err := goal.Await(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(at - a.Last), sleep(ctx, onePause)
 }

@@ -24,6 +24,7 @@ type Params struct {
 	Rate         float64       `json:"rate,omitempty"`   // events a second
 	Events       int           `json:"events,omitempty"` // for those that count events instead of seconds
 	Missed       int           `json:"missed,omitempty"` // events while the clients are away
+	Stay         int           `json:"stay,omitempty"`   // clients that aren't cut
 	Turns        int           `json:"turns,omitempty"`  // without and with
 	Warm         time.Duration `json:"warm,omitempty"`   // not measured
 	Window       time.Duration `json:"window,omitempty"` // measured
@@ -79,9 +80,10 @@ func Find(name string) (Scenario, error) {
 	return Scenario{}, fmt.Errorf("no scenario is called %q: there are %s", name, strings.Join(names, ", "))
 }
 
-// Measure runs a scenario for one server, which it starts and stops. say gets what is being done.
-func (s Scenario) Measure(ctx context.Context, p peer.Peer, params Params, say func(string)) (result.Metrics, error) {
-	r := &run{peer: p, params: params, say: say}
+// Measure runs a scenario for one server, which it starts and stops. say gets what is being done. With profile, the server writes a
+// profile of its processor time to that file, in the scenarios with a window; the figures are then a little worse.
+func (s Scenario) Measure(ctx context.Context, p peer.Peer, params Params, profile string, say func(string)) (result.Metrics, error) {
+	r := &run{peer: p, params: params, profile: profile, say: say}
 	defer r.end()
 	m, err := s.measure(ctx, r)
 	if err == nil && r.client != nil {
@@ -95,13 +97,14 @@ func (s Scenario) Measure(ctx context.Context, p peer.Peer, params Params, say f
 
 // run is one measurement of one server.
 type run struct {
-	peer   peer.Peer
-	params Params
-	say    func(string)
-	server *child.Child
-	client *load.Client
-	epoch  atomic.Value // of the server's last answer, a string
-	next   uint32       // number of the next event that will be published
+	peer    peer.Peer
+	params  Params
+	profile string
+	say     func(string)
+	server  *child.Child
+	client  *load.Client
+	epoch   atomic.Value // of the server's last answer, a string
+	next    uint32       // number of the next event that will be published, where there is one topic
 }
 
 func (r *run) end() {
@@ -116,7 +119,7 @@ func (r *run) end() {
 // start starts the server. history is how many events it must keep for who is behind, or, with resume, for who comes back.
 func (r *run) start(history int, resume bool) (err error) {
 	r.say("starting")
-	topics := max(r.params.Topics, 1)
+	topics := r.topics()
 	r.server, err = child.Start(r.peer, peer.Options{
 		Topics:       topics,
 		Events:       history + besides*topics,
@@ -130,21 +133,32 @@ func (r *run) start(history int, resume bool) (err error) {
 
 const besides = 20 // events of a topic that a scenario publishes besides those it counts, until all clients follow
 
-// clients makes n clients of the server.
-func (r *run) clients(n int) (*load.Client, error) {
+// clients makes n clients of the server. of gives the topics that one follows.
+func (r *run) clients(n int, of func(client int) []int) (*load.Client, error) {
 	return load.New(load.Options{
 		Addr: r.server.Addr, Conns: n, Topics: r.params.Topics,
 		TokenHeader: r.peer.TokenHeader, Many: r.peer.Many,
-		Request: func(a load.Ask) []byte { return r.request(a, n) },
+		Request: func(a load.Ask) []byte { return r.request(a, of(a.Client)) },
 	})
 }
 
-func (r *run) request(a load.Ask, conns int) []byte {
-	topics := max(r.params.Topics, 1)
+// shared spreads the topics over n clients: each has at least one, and each topic a client.
+func (r *run) shared(n int) func(client int) []int {
+	return func(client int) (topics []int) {
+		for topic := client % r.topics(); topic < r.topics(); topic += n {
+			topics = append(topics, topic)
+		}
+		return topics
+	}
+}
+
+func (r *run) topics() int { return max(r.params.Topics, 1) }
+
+func (r *run) request(a load.Ask, topics []int) []byte {
 	asking := peer.Asking{Ask: a}
 	asking.Epoch, _ = r.epoch.Load().(string)
-	for n := a.Client % topics; n < topics; n += conns {
-		asking.Topics = append(asking.Topics, peer.Topic(n))
+	for _, topic := range topics {
+		asking.Topics = append(asking.Topics, peer.Topic(topic))
 	}
 	return r.peer.Request(r.server.Addr.String(), asking)
 }
@@ -152,13 +166,13 @@ func (r *run) request(a load.Ask, conns int) []byte {
 // connect makes all clients, connects them, and sees that each follows its topics.
 func (r *run) connect(ctx context.Context) (err error) {
 	r.say(fmt.Sprintf("connecting %d", r.params.Conns))
-	if r.client, err = r.clients(r.params.Conns); err != nil {
+	if r.client, err = r.clients(r.params.Conns, r.shared(r.params.Conns)); err != nil {
 		return err
 	}
 	if _, err := r.client.Connect(ctx); err != nil {
 		return err
 	}
-	return r.sync(ctx)
+	return r.sync(ctx, r.client, max(1, r.topics()/r.params.Conns), peer.Order{Count: r.topics()})
 }
 
 const (
@@ -166,15 +180,12 @@ const (
 	syncTimeout = 500 * time.Millisecond // of the first try; twice as long with each
 )
 
-// sync publishes an event to each topic and waits until it is everywhere: a client that has its headers needn't be
-// subscribed yet.
-func (r *run) sync(ctx context.Context) error {
+// sync publishes until each client has got n events: one that has its headers needn't be subscribed yet.
+func (r *run) sync(ctx context.Context, c *load.Client, n int, o peer.Order) (err error) {
 	r.say("waiting until all follow")
-	topics := max(r.params.Topics, 1)
-	goal := r.client.Expect(max(1, topics/r.params.Conns), true)
-	var err error
+	goal := c.Expect(n, true)
 	for try := range syncTries {
-		if _, err = r.publish(ctx, peer.Order{Count: topics}); err != nil {
+		if _, err = r.publish(ctx, o); err != nil {
 			return err
 		}
 		soon, cancel := context.WithTimeout(ctx, syncTimeout<<try)
@@ -184,7 +195,7 @@ func (r *run) sync(ctx context.Context) error {
 			break
 		}
 	}
-	r.client.Take()
+	c.Take()
 	return err
 }
 

@@ -140,7 +140,7 @@ func (r *run) stick(ctx context.Context, m result.Metrics) (end endFunc, err err
 	}
 	s := load.NewStuck(load.Options{
 		Addr: r.server.Addr, Conns: 1, TokenHeader: r.peer.TokenHeader, Many: r.peer.Many,
-		Request: func(a load.Ask) []byte { return r.request(a, 1) },
+		Request: func(a load.Ask) []byte { return r.request(a, []int{0}) },
 	})
 	if err := s.Connect(); err != nil {
 		return nil, err

@@ -67,6 +67,12 @@ func measureSustained(ctx context.Context, r *run) (result.Metrics, error) {
 	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
+	if r.profile != "" {
+		o := peer.Order{Do: "profile", File: r.profile, Seconds: seconds(r.params.Warm + r.params.Window)}
+		if _, err := r.server.Order(ctx, o); err != nil {
+			return nil, err
+		}
+	}
 	published := make(chan error, 1)
 	go func() {
 		_, err := r.publish(ctx, peer.Order{Count: events, Rate: r.params.Rate, Seconds: seconds(during)})
@@ -100,8 +106,7 @@ func (r *run) window(ctx context.Context) (result.Metrics, error) {
 		return nil, err
 	}
 	took := seconds(time.Since(begin))
-	topics := max(r.params.Topics, 1)
-	due := r.params.Rate * max(1, float64(r.params.Conns)/float64(topics)) // deliveries a second
+	due := r.params.Rate * max(1, float64(r.params.Conns)/float64(r.topics())) // deliveries a second
 	cpu := seconds(after.CPU - before.CPU)
 	m := result.Metrics{
 		"deliveries": s.Rate,
