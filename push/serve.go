@@ -96,8 +96,8 @@ func (b *Broker) checkWriter(w http.ResponseWriter) error {
 	}
 	if !deadline {
 		if _, told := b.warned.LoadOrStore(fmt.Sprintf("%T", w), true); !told {
-			b.logger().Warn("push: no write deadlines: a client that doesn't read holds its stream until its connection breaks; "+
-				"give the wrapper an Unwrap method", "wrapper", fmt.Sprintf("%T", w))
+			b.logger().Warn("push: no write deadlines: a client that doesn't read holds its stream until its connection breaks, and the "+
+				"server's WriteTimeout ends streams; give the wrapper an Unwrap method", "wrapper", fmt.Sprintf("%T", w))
 		}
 	}
 	return nil
