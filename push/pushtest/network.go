@@ -230,9 +230,13 @@ func (c *Conn) close() {
 	}
 }
 
-// reach dials the server.
+const dialPatience = 10 * time.Second // the server is on this machine
+
+// reach dials the server. A cut meanwhile comes when it is reached: only a connection that is there can be reset.
 func (c *Conn) reach() bool {
-	server, err := c.network.dial(c.ctx, c.client.RemoteAddr())
+	ctx, cancel := context.WithTimeout(context.Background(), dialPatience)
+	defer cancel()
+	server, err := c.network.dial(ctx, c.client.RemoteAddr())
 	if err != nil {
 		return false
 	}
