@@ -6,6 +6,5 @@
 //	Open        one stream, event by event, control events decoded, no reconnect: for precise assertions
 //	Oracle      counts every event at every subscriber: lost, doubled, out of order, a gap that wasn't one
 //
-// The package is made to fail tests when something is wrong, so that it takes a testing.TB wherever something has to end
-// with the test.
+// What takes a testing.TB ends with the test.
 package pushtest

@@ -287,6 +287,105 @@ func TestDrainSendsClientsAwayInWavesToTheNextBroker(t *testing.T) {
 	})
 }
 
+// A log in memory ends with its process. Its clients are told by the next one, all topics.
+func TestAnotherLogIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newLog(t, 100)
+		broker := newBroker(t, log)
+		s := pushtest.NewServer(t, broker)
+		oracle := pushtest.NewOracle(log)
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		follow(ctx, t, oracle, s)
+		pause(ctx, time.Minute)
+		for range 2 {
+			for range 5 {
+				oracle.Publish(ctx, broker, push.Event{Topic: "a"}, push.Event{Topic: "b"})
+			}
+			synctest.Wait()
+			s.Refuse()
+			s.Cut()
+			oracle.Publish(ctx, broker, push.Event{Topic: "a"}) // nobody will get it
+			pause(ctx, time.Minute)
+			log = newLog(t, 100)
+			broker = newBroker(t, log)
+			oracle.SetLog(log)
+			s.Restart(broker)
+			oracle.Publish(ctx, broker, push.Event{Topic: "b"}) // before the gap is told: covered by it
+			s.Restore()
+			pause(ctx, time.Minute)
+		}
+		oracle.Publish(ctx, broker, push.Event{Topic: "a"}, push.Event{Topic: "b"})
+		report := finish(t, oracle)
+		if report.Gapped != 2*2 || report.Deliveries != 2*(10+10+2) {
+			t.Errorf("%d gaps and %d deliveries: %v", report.Gapped, report.Deliveries, report)
+		}
+	})
+}
+
+// follow lets a subscriber of each kind follow the topics a and b.
+func follow(ctx context.Context, t *testing.T, oracle *pushtest.Oracle, s *pushtest.Server) {
+	streams, events := oracle.Subscriber("streams", "a", "b"), oracle.Subscriber("client", "a", "b")
+	go streams.FollowStreams(ctx, s.URL, &pushtest.StreamOptions{HTTP: s.Client()}, time.Second)
+	go func() {
+		if err := events.Follow(ctx, s.URL, &client.Options{HTTP: s.Client()}); err != nil {
+			t.Error(err)
+		}
+	}()
+}
+
+// finish waits and judges.
+func finish(t *testing.T, oracle *pushtest.Oracle) pushtest.Report {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	if err := oracle.Wait(ctx); err != nil {
+		t.Error(err)
+	}
+	report := oracle.Check()
+	report.Fail(t)
+	return report
+}
+
+func TestASlowStreamSkipsToTheLatestAndIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newLog(t, 10_000)
+		authorize := func(*http.Request) (push.Grant, error) {
+			return push.Grant{Topics: []string{"a", "b"}, Slow: push.SkipToLatest}, nil
+		}
+		broker, err := push.New(authorize, &push.Options{Log: log, Snapshot: snapshot, Limits: push.Limits{MaxBehind: 20}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer broker.Close()
+		s := pushtest.NewServer(t, broker)
+		oracle := pushtest.NewOracle(log)
+		sub := oracle.Subscriber("slow", "a", "b")
+		sub.MaxBehind = 20
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		go sub.FollowStreams(ctx, s.URL, &pushtest.StreamOptions{HTTP: s.Client()}, time.Second)
+		pause(ctx, time.Minute)
+		for range 3 {
+			s.Stall()
+			for range 200 { // more than the buffers on the way hold, in less than the write timeout
+				oracle.Publish(ctx, broker, event("a", 1000))
+				pause(ctx, time.Millisecond)
+			}
+			s.Restore()
+			pause(ctx, time.Minute)
+			for range 20 { // no more than it may lie behind
+				oracle.Publish(ctx, broker, event("b", 1000))
+			}
+			pause(ctx, time.Minute)
+		}
+		if report := finish(t, oracle); report.Gaps < 3 || report.Fresh+report.Resumed > 1 || report.Deliveries < 3*20 {
+			t.Errorf("%v", report)
+		}
+	})
+}
+
 // An hour of bad weather: cuts, black holes, slow lines, refused connections, crashes and drained brokers, and a history that is
 // often too short. Clients of both kinds get everything or are told.
 func TestAnHourOfBadWeather(t *testing.T) {

@@ -230,10 +230,11 @@ func (c *Conn) close() {
 	}
 }
 
-// reach dials the server.
+const dialPatience = 10 * time.Second // the server is on this machine
+
+// reach dials the server. A cut meanwhile comes when it is reached: only a connection that is there can be reset.
 func (c *Conn) reach() bool {
-	// A cut doesn't cancel the dial: a connection that the server has already accepted would end in order, not with a reset.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), dialTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), dialPatience)
 	defer cancel()
 	server, err := c.network.dial(ctx, c.client.RemoteAddr())
 	if err != nil {
@@ -249,7 +250,6 @@ func (c *Conn) reach() bool {
 }
 
 const (
-	dialTimeout   = 10 * time.Second // a server on this machine answers at once or never
 	carryBytes    = 16 << 10
 	throttleSlice = 50 * time.Millisecond // a throttled connection gets its bytes in parts of so long
 )

@@ -219,6 +219,7 @@ func TestServerHalfClose(t *testing.T) {
 			t.Errorf("the handler ended with %v, want its context's end", err)
 		}
 		stream.Close()
+		synctest.Wait() // its connection is gone
 
 		stream = open()
 		s.Conns()[0].HalfClose(pushtest.ToClient)

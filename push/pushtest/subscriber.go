@@ -243,15 +243,18 @@ func (o *Oracle) held(told []client.Gap) []gap {
 	if len(told) == 0 {
 		return nil
 	}
+	o.mu.Lock()
+	log := o.log
+	o.mu.Unlock()
 	gaps := make([]gap, len(told))
 	ctx := context.Background()
-	head, err := o.log.Head(ctx)
+	head, err := log.Head(ctx)
 	for i := range gaps {
 		gaps[i].Gap, gaps[i].epoch = told[i], head.Epoch()
 		if err != nil {
 			continue
 		}
-		if b, err := o.log.Read(ctx, []string{told[i].Topic}, eventlog.Cursor{}, 1); err == nil && len(b.Entries) > 0 {
+		if b, err := log.Read(ctx, []string{told[i].Topic}, eventlog.Cursor{}, 1); err == nil && len(b.Entries) > 0 {
 			gaps[i].oldest = b.Entries[0].At(head.Epoch())
 		}
 	}
