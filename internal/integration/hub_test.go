@@ -109,8 +109,9 @@ func TestAHubThatEndsIsFoundAgain(t *testing.T) {
 				for n := first; n <= last; n++ {
 					fmt.Fprintln(pub.in, n)
 				}
-				awaitLine(t, &pub.out, "")
 				sub.out.await(t, fmt.Sprintf("event %d", last), func(lines []string) bool { return slices.Equal(lines, numbers(1, last)) })
+				// Whose answer is lost with the hub is published to the next again, and that one's memory knows no repeats.
+				pub.out.await(t, "all ids", func(ids []string) bool { return len(ids) == last })
 			}
 			publish(1, 200)
 
@@ -129,9 +130,6 @@ func TestAHubThatEndsIsFoundAgain(t *testing.T) {
 			pub.in.Close()
 			if err := pub.wait(); err != nil {
 				t.Errorf("publish: %v", err)
-			}
-			if ids := pub.out.all(); len(ids) != 400 {
-				t.Errorf("publish printed %d ids, want 400", len(ids))
 			}
 		})
 	}
