@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"reflect"
@@ -335,6 +336,27 @@ func TestRefusedTokenIsDroppedOnce(t *testing.T) {
 		}
 		if got, want := s.headers("Last-Event-Id"), []string{"-", "k.1", "k.1"}; !slices.Equal(got, want) {
 			t.Errorf("asked for %q, want %q", got, want)
+		}
+	})
+}
+
+// The status says 401, which is final but for a token; the network breaks before the body says which.
+func TestARefusalThatWasCutOffIsNotFinal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, func(w *stream, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(http.StatusUnauthorized)
+			w.send(`{"code":"tok`)
+			panic(http.ErrAbortHandler)
+		}, sends(event("k.1", "a")))
+		var d disconnects
+		data, err := follow(t.Context(), s, client.Options{OnDisconnect: d.record})
+		if err != nil || !slices.Equal(data, []string{"a"}) {
+			t.Errorf("got %q, %v", data, err)
+		}
+		if len(d.errs) != 2 || !errors.Is(d.errs[0], io.ErrUnexpectedEOF) || !strings.Contains(d.errs[0].Error(), "401") {
+			t.Errorf("told %v, want a cut-off 401", d.errs)
 		}
 	})
 }

@@ -65,7 +65,7 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
 	defer b.sessions.detach(s)
 	c := b.newConnection(w, r, grant, s)
 	defer c.close()
-	if err := b.follow(c); err != nil {
+	if err := b.follow(c, s); err != nil {
 		return err
 	}
 	defer b.streams.remove(c)
@@ -211,15 +211,19 @@ func (b *Broker) crowded(user string, streams int) bool {
 }
 
 // follow puts a connection into the index. From here on it is woken.
-func (b *Broker) follow(c *connection) error {
+func (b *Broker) follow(c *connection, s *session) error {
 	b.streams.add(c)
 	err := b.goingDown() // a list of streams to end that was made before has missed this one
-	if err == nil && b.crowded(c.info.User, b.streams.place(c, len(c.topics)-1)) {
+	switch {
+	case err != nil:
+	case !s.live(): // the same
+		err = ErrRevoked
+	case b.crowded(c.info.User, b.streams.place(c, len(c.topics)-1)):
 		err = ErrTooManyConnections // of several that came at the same time, those that found room before it stay
+	default:
+		return nil
 	}
-	if err != nil {
-		b.streams.remove(c)
-	}
+	b.streams.remove(c)
 	return err
 }
 

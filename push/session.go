@@ -188,9 +188,10 @@ func (m *sessions) get(id string) (*session, bool) {
 
 func (m *sessions) has(id string) bool {
 	s, ok := m.get(id)
-	if !ok {
-		return false
-	}
+	return ok && s.live()
+}
+
+func (s *session) live() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == sessionLive

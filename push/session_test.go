@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/push"
 )
 
@@ -302,6 +303,32 @@ func TestRevokeEndsASession(t *testing.T) {
 		}
 		if n := b.SessionRecords(); n != 1 {
 			t.Errorf("%d records", n)
+		}
+	})
+}
+
+// meddling is a log that lets a test in between the session and the stream of a request.
+type meddling struct {
+	eventlog.Log
+	meddle func()
+}
+
+func (m *meddling) Head(ctx context.Context) (eventlog.Cursor, error) {
+	m.meddle()
+	return m.Log.Head(ctx)
+}
+
+func TestRevokeEndsAStreamThatIsJustBeginning(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		log := &meddling{Log: newLog(t, none)}
+		b := newBroker(t, asUser, push.Options{Log: log})
+		log.meddle = func() {
+			for s := range b.Sessions() {
+				b.Revoke(s.ID)
+			}
+		}
+		if got := resume(t, b, "ada", "").refusal(); got != "401 revoked" {
+			t.Errorf("got %s", got)
 		}
 	})
 }

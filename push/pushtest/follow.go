@@ -11,7 +11,7 @@ import (
 )
 
 // Follow follows a URL with package client until the context ends, and records. It returns the client's final error. Of opts, the
-// functions OnOpen and OnGap are its own.
+// functions OnOpen, OnGap and OnCursor are its own.
 func (s *Subscriber) Follow(ctx context.Context, url string, opts *client.Options) error {
 	var o client.Options
 	if opts != nil {
@@ -23,7 +23,22 @@ func (s *Subscriber) Follow(ctx context.Context, url string, opts *client.Option
 	recording := *o.HTTP
 	recording.Transport = &recorder{s, o.HTTP.Transport}
 	o.HTTP = &recording
-	o.OnOpen = func(open client.Open) { s.Told("", open) }
+	var fresh *client.Open // OnCursor tells its place
+	o.OnOpen = func(open client.Open) {
+		if open.State == client.Fresh {
+			fresh = &open
+			return
+		}
+		s.Told("", open)
+	}
+	o.OnCursor = func(cursor string) {
+		if fresh != nil {
+			s.Told(cursor, *fresh)
+			fresh = nil
+			return
+		}
+		s.Moved(cursor)
+	}
 	o.OnGap = s.ToldGap
 	for e, err := range client.Events(ctx, url, &o) {
 		if err != nil {
@@ -50,7 +65,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // FollowStreams follows a URL with one Stream after the other until the context ends, as an EventSource would: with the id of
-// the last event, and no session. It records all that stands on the wire, pings and places too, and so judges more sharply than
+// the last event, and no session. It records all that stands on the wire, the place after a gap too, and so judges more sharply than
 // Follow. It drops repeats by their cursors. Between two streams it waits as long as a goodbye says, without one up to pause.
 func (s *Subscriber) FollowStreams(ctx context.Context, url string, opts *StreamOptions, pause time.Duration) {
 	var o StreamOptions

@@ -31,26 +31,29 @@ func TestEveryEventOnceInOrderOrAToldGap(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
-		keep     func(topic string) eventlog.Retention
+		keep     eventlog.MemoryOptions
 		wantGaps bool
 	}{
-		{"everything is kept", nil, false},
-		{"little is kept", func(topic string) eventlog.Retention {
-			switch kind, _, _ := strings.Cut(topic, "/"); kind {
-			case "steady":
-				return eventlog.Retention{Count: 5}
-			case "batch":
-				return eventlog.Retention{Count: 40}
-			case "burst":
-				return eventlog.Retention{Count: 30}
-			}
-			return eventlog.Retention{}
+		{"everything is kept", eventlog.MemoryOptions{}, false},
+		{"little is kept", eventlog.MemoryOptions{
+			RetentionOf: func(topic string) eventlog.Retention {
+				switch kind, _, _ := strings.Cut(topic, "/"); kind {
+				case "steady":
+					return eventlog.Retention{Count: 5}
+				case "batch":
+					return eventlog.Retention{Bytes: 5_000}
+				case "burst":
+					return eventlog.Retention{Age: time.Second}
+				}
+				return eventlog.Retention{}
+			},
+			MaxBytes: 200_000, // ten of the large ones
 		}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newStorm(t, tt.keep)
+			s := newStorm(t, &tt.keep)
 			s.run()
 			report := s.oracle.Check()
 			t.Logf("%v, %d cuts, %d failed publishes, seed %d", report, s.cuts.Load(), report.Failed, s.seed)
@@ -84,7 +87,7 @@ type storm struct {
 
 var stormTopics = []string{"steady/0", "steady/1", "steady/2", "batch/0", "batch/1", "burst", "quiet", "large"}
 
-func newStorm(t *testing.T, keep func(string) eventlog.Retention) *storm {
+func newStorm(t *testing.T, keep *eventlog.MemoryOptions) *storm {
 	s := &storm{t: t, seed: *seed, clients: 200, length: 30 * time.Second, leastCuts: 600, patience: 2 * time.Minute}
 	if s.seed == 0 {
 		s.seed = rand.Uint64()
@@ -98,7 +101,7 @@ func newStorm(t *testing.T, keep func(string) eventlog.Retention) *storm {
 			t.Logf("run it again with -seed %d", s.seed)
 		}
 	})
-	s.log = eventlog.NewMemory(&eventlog.MemoryOptions{RetentionOf: keep})
+	s.log = eventlog.NewMemory(keep)
 	t.Cleanup(func() { s.log.Close() })
 	s.oracle = pushtest.NewOracle(s.log)
 	s.proxy = pushtest.NewProxy(t, "")

@@ -232,7 +232,10 @@ func (c *Conn) close() {
 
 // reach dials the server.
 func (c *Conn) reach() bool {
-	server, err := c.network.dial(c.ctx, c.client.RemoteAddr())
+	// A cut doesn't cancel the dial: a connection that the server has already accepted would end in order, not with a reset.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), dialTimeout)
+	defer cancel()
+	server, err := c.network.dial(ctx, c.client.RemoteAddr())
 	if err != nil {
 		return false
 	}
@@ -246,6 +249,7 @@ func (c *Conn) reach() bool {
 }
 
 const (
+	dialTimeout   = 10 * time.Second // a server on this machine answers at once or never
 	carryBytes    = 16 << 10
 	throttleSlice = 50 * time.Millisecond // a throttled connection gets its bytes in parts of so long
 )
