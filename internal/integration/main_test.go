@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	chromium.close()
+	removeBinary()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	if left := leaktest.Leftover(5 * time.Second); code == 0 && len(left) > 0 {
 		fmt.Printf("FAIL: %d goroutines are left:\n\n%s\n", len(left), strings.Join(left, "\n\n"))

@@ -306,9 +306,14 @@ func (s *site) certificate() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// lines prints notes one a line.
+// lines prints the last notes, one a line.
 func lines[T any](notes []T) string {
+	const most = 60
 	var b strings.Builder
+	if left := len(notes) - most; left > 0 {
+		fmt.Fprintf(&b, "    (%d before)\n", left)
+		notes = notes[left:]
+	}
 	for _, n := range notes {
 		fmt.Fprintf(&b, "    %+v\n", n)
 	}
