@@ -34,7 +34,7 @@ const retry = 40 * time.Millisecond
 // topic is what the tests publish on.
 const topic = "news"
 
-// site is a broker behind net/http. Its address, and its log if the test wants, stay when it is restarted. What is exported may be set
+// site is a broker behind net/http. Its address, and its own log, stay when it is restarted. What is exported may be set
 // before start.
 type site struct {
 	Options push.Options
@@ -73,7 +73,7 @@ func startSite(t *testing.T) *site {
 	return s
 }
 
-// start brings the site up, with a log of the test's or the one that it had before.
+// start brings the site up, with a log of the test's, or with its own.
 func (s *site) start(log eventlog.Log) {
 	s.t.Helper()
 	if log == nil {
