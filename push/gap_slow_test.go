@@ -19,6 +19,6 @@ func TestAStreamLivesWhileItsSnapshotIsRendered(t *testing.T) {
 		})
 		s := resume(t, b, "ada", "", "Last-Event-ID", "not a cursor")
 		pass(5 * time.Second)
-		s.want("open:gap", "ping", "ping", "ping", "state")
+		s.want("open:gap:0:a=unreadable", "ping", "ping", "ping", "~state", "place", "ping")
 	})
 }
