@@ -19,6 +19,10 @@ import (
 // maxBatchEvents bounds a batch: an event takes a few hundred bytes here, however short its line.
 const maxBatchEvents = 10_000 // what the log keeps of a topic by default
 
+// keySeparator stands between a batch's idempotency key and the number of the event. It is in no key that anybody gives: net/http
+// refuses a header with a control character, and parseLine such a member. Not NUL, which SQL databases don't keep as text.
+const keySeparator = "\x1f"
+
 // batch is a body of NDJSON: a line an event.
 type batch struct {
 	events []push.Event
@@ -55,7 +59,7 @@ func parseBatch(body []byte, about push.Event) (*batch, error) {
 			return nil, onLine(line, badRequest("%v", err))
 		}
 		if event.IdempotencyKey == "" && about.IdempotencyKey != "" {
-			event.IdempotencyKey = about.IdempotencyKey + "/" + strconv.Itoa(len(b.events)+1)
+			event.IdempotencyKey = about.IdempotencyKey + keySeparator + strconv.Itoa(len(b.events)+1)
 		}
 		b.events = append(b.events, event)
 		b.lines = append(b.lines, line)
@@ -98,6 +102,9 @@ func parseLine(text []byte, about push.Event) (push.Event, error) {
 		case "topic":
 			event.Topic = s
 		case "idempotency_key":
+			if strings.ContainsFunc(s, isControl) {
+				return event, fmt.Errorf("%q has a control character, which the header couldn't have either", name)
+			}
 			event.IdempotencyKey = s
 		}
 	}
@@ -109,6 +116,9 @@ func parseLine(text []byte, about push.Event) (push.Event, error) {
 	}
 	return event, checkName(event.Name)
 }
+
+// isControl tells what the value of a header can't have.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 func stringOf(value json.RawMessage) (string, error) {
 	if value[0] != '"' {
