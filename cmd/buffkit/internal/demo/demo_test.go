@@ -102,6 +102,33 @@ func TestPageObeysItsContentPolicy(t *testing.T) {
 	}
 }
 
+// A page whose own name was made to lead here is the same origin to a browser.
+func TestForeignNamesAreMisdirected(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	for host, want := range map[string]int{
+		"localhost": 200, s.addr: 200, "evil.example": 421, "evil.example:8080": 421, "127.0.0.1.evil.example": 421,
+	} {
+		for method, path := range map[string]string{"GET": "/", "POST": "/list"} {
+			r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.addr+path, strings.NewReader("text=x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("HX-Request", "true")
+			answer, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != want {
+				t.Errorf("%s %s at %s: %s, want %d", method, path, host, answer.Status, want)
+			}
+		}
+	}
+}
+
 // A cut is a reset on the wire, for the open stream and for each attempt, until the switch is turned back; then everything comes
 // that was missed, once and in order.
 func TestCutStreamIsResetAndResumesWithAnExactReplay(t *testing.T) {
