@@ -35,6 +35,7 @@ const (
 	drainWindow    = time.Second     // and at the terminal after Ctrl-C
 	shutdownTime   = 5 * time.Second // for requests under way
 	headerTimeout  = 5 * time.Second // for a client to send its request
+	bodyTimeout    = 5 * time.Second // and its body
 	maxRequestBody = 4 << 10         // a line of the list, with room
 )
 
@@ -126,6 +127,8 @@ type Demo struct {
 	retention int
 	interval  time.Duration
 
+	bodyTimeout time.Duration
+
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
@@ -159,6 +162,8 @@ func start(opts Options, r rhythm) (*Demo, error) {
 		run:       rand.Text(),
 		retention: r.retention,
 		interval:  r.pulse,
+
+		bodyTimeout: bodyTimeout,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
@@ -213,7 +218,18 @@ func watchMachine(ctx context.Context, logger *slog.Logger, every time.Duration,
 }
 
 // ServeHTTP serves the page, its stream and its switches.
-func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.handler.ServeHTTP(w, r) }
+func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.inTime(d.handler).ServeHTTP(w, r) }
+
+// inTime bounds how long the body of a request may take to come in, also of one that is refused: net/http reads what is left of
+// it before it sends the answer. Nothing here works longer than that on a request with a body.
+func (d *Demo) inTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d.bodyTimeout)) // a writer may hide it, in a test say
+		}
+		next.ServeHTTP(w, r)
+	})
+}
 
 // Serve serves the listener, with the switch, until ctx ends. Then it says goodbye to the tabs, which reconnect and find out that
 // nobody is there, and waits for requests under way. It closes the listener. On a loopback address it answers to loopback names
@@ -224,7 +240,7 @@ func (d *Demo) Serve(ctx context.Context, ln net.Listener) error {
 		handler = loopback.Only(handler, http.HandlerFunc(misdirected))
 	}
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           d.inTime(handler),
 		ConnContext:       withLine,
 		ReadHeaderTimeout: headerTimeout,
 		ErrorLog:          slog.NewLogLogger(d.logger.Handler(), slog.LevelDebug),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -126,6 +127,42 @@ func TestForeignNamesAreMisdirected(t *testing.T) {
 				t.Errorf("%s %s at %s: %s, want %d", method, path, host, answer.Status, want)
 			}
 		}
+	}
+}
+
+// Whoever begins a body and never ends it is answered and cut, also where the request is refused unread.
+func TestABodyThatStallsIsCut(t *testing.T) {
+	t.Parallel()
+	d, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.SetBodyTimeout(50 * time.Millisecond)
+	s := serveDemo(t, d)
+	for name, head := range map[string]string{
+		"a form":      "POST /list HTTP/1.1\r\nHost: localhost\r\nHX-Request: true\r\n",
+		"a switch":    "POST /network HTTP/1.1\r\nHost: localhost\r\n",
+		"misdirected": "POST /list HTTP/1.1\r\nHost: evil.example\r\n",
+		"not found":   "POST /nowhere HTTP/1.1\r\nHost: localhost\r\n",
+	} {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil { // how long the test waits; nothing is judged by it
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, head+"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntext=half"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn) // until the server hangs up
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 4") {
+			t.Errorf("%s: %.60q, %v", name, answer, err)
+		}
+	}
+	if _, _, page := s.get("/"); strings.Contains(page, "half") {
+		t.Error("half a form was taken")
 	}
 }
 
@@ -510,7 +547,7 @@ func TestListIsBounded(t *testing.T) {
 		t.Errorf("a line without a number: %s", answer.Status)
 	}
 	answer := s.post("/list", url.Values{"text": {strings.Repeat("x", 8<<10)}})
-	if answer.StatusCode != http.StatusUnprocessableEntity {
+	if answer.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("a body over the bound: %s", answer.Status)
 	}
 }
