@@ -83,6 +83,9 @@ func parseLine(text []byte, about push.Event) (push.Event, error) {
 	if err := json.Unmarshal(text, &object); err != nil {
 		return push.Event{}, fmt.Errorf(`isn't a JSON object like {"data":"hello"}: %w`, err)
 	}
+	if name, ok := repeated(text); ok {
+		return push.Event{}, fmt.Errorf("has the member %.64q twice", name)
+	}
 	event := push.Event{Topic: about.Topic, Name: about.Name, Key: about.Key}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if !slices.Contains(members, name) {
@@ -115,6 +118,29 @@ func parseLine(text []byte, about push.Event) (push.Event, error) {
 		return event, errors.New(`has no topic: name it as "topic", or for all lines as /events?topic=news`)
 	}
 	return event, checkName(event.Name)
+}
+
+// repeated returns a member that a valid JSON object has twice. Package encoding/json would take the last without a word.
+func repeated(object []byte) (string, bool) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	_, _ = d.Token() // {
+	seen := make(map[string]bool, len(members))
+	for d.More() {
+		token, err := d.Token()
+		name, ok := token.(string)
+		if err != nil || !ok {
+			return "", false // it isn't valid
+		}
+		if seen[name] {
+			return name, true
+		}
+		seen[name] = true
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return "", false
+		}
+	}
+	return "", false
 }
 
 // isControl tells what the value of a header can't have.

@@ -57,6 +57,9 @@ func TestABadLineIsNamed(t *testing.T) {
 		{"surrogates in the wrong order", `{"data":"\ude00\ud83d"}`, "surrogate"},
 		{"a surrogate and something else", `{"data":"\ud83d\u0041"}`, "surrogate"},
 		{"idempotency key like a derived one", `{"data":"a","idempotency_key":"8\u001f1"}`, `"idempotency_key" has a control character`},
+		{"data twice", `{"data":"x","data":"y"}`, `the member "data" twice`},
+		{"the same twice", `{"data":"x","key":"k","key":"k"}`, `the member "key" twice`},
+		{"twice, once with an escape", `{"data":"x","event":"a","d\u0061ta":"y"}`, `the member "data" twice`},
 		{"half a pair in a key", `{"data":"a","key":"\udfff"}`, `"key" has half a surrogate`},
 	}
 	for _, tt := range tests {
@@ -88,7 +91,7 @@ func TestABatchWithoutEventsOrTopicIsRefused(t *testing.T) {
 func FuzzBatch(f *testing.F) {
 	for _, seed := range []string{
 		"{\"data\":\"a\"}\n{\"data\":\"b\",\"event\":\"e\",\"key\":\"k\",\"topic\":\"t\",\"idempotency_key\":\"i\"}\n",
-		`{"data":"\ud83d\ude00"}`, `{"data":"\ud83d"}`, `{"data":"\\ud83d\u0000"}`, "{\"data\":\"\xff\"}", "null\n[]\n{}", "\n\n",
+		`{"data":"\ud83d\ude00"}`, `{"data":"\ud83d"}`, `{"data":"\\ud83d\u0000"}`, "{\"data\":\"\xff\"}", "null\n[]\n{}", "\n\n", `{"data":"x","data":"y"}`,
 	} {
 		f.Add([]byte(seed))
 	}
