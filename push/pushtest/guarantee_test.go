@@ -40,15 +40,15 @@ func TestEveryEventOnceInOrderOrAToldGap(t *testing.T) {
 			RetentionOf: func(topic string) eventlog.Retention {
 				switch kind, _, _ := strings.Cut(topic, "/"); kind {
 				case "steady":
-					return eventlog.Retention{Count: 5}
+					return eventlog.Retention{Count: 20}
 				case "batch":
-					return eventlog.Retention{Bytes: 5_000}
+					return eventlog.Retention{Bytes: 15_000}
 				case "burst":
-					return eventlog.Retention{Age: time.Second}
+					return eventlog.Retention{Age: 2 * time.Second}
 				}
 				return eventlog.Retention{}
 			},
-			MaxBytes: 200_000, // ten of the large ones
+			MaxBytes: 300_000, // fifteen of the large ones
 		}, true},
 	}
 	for _, tt := range tests {
@@ -214,9 +214,12 @@ func (s *storm) publish(events ...push.Event) {
 // cut does something bad to every connection, about every second, until the context ends.
 func (s *storm) cut(ctx context.Context) {
 	rng := s.rng(100)
-	for pause(ctx, 10*time.Millisecond) {
+	for last := time.Now(); pause(ctx, 10*time.Millisecond); {
+		now := time.Now()
+		chance := now.Sub(last).Seconds()
+		last = now
 		for _, c := range s.proxy.Conns() {
-			if rng.IntN(100) > 0 {
+			if rng.Float64() > chance {
 				continue
 			}
 			s.cuts.Add(1)
