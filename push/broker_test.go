@@ -262,7 +262,7 @@ func TestPanickingHookHarmsNobody(t *testing.T) {
 				Published:    func(string, int) { panic("in Published") },
 				Delivered:    func(push.Connection, int, int) { panic(errors.New("in Delivered")) },
 				Gap:          func(push.Connection, push.Lost) { panic("in Gap") },
-				SessionEnded: func(push.SessionInfo, error) { var m map[int]int; m[1] = 1 },
+				SessionEnded: func(s push.SessionInfo, _ error) { _ = []byte(s.ID)[len(s.ID)] },
 			}})
 		s := resume(t, b, "ada", "")
 		at := s.lastID()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
 )
@@ -52,7 +53,7 @@ func (c *connection) snapshot(gaps []Gap) (err error) {
 	if c.broker.opts.Snapshot == nil {
 		return nil
 	}
-	events, err := c.broker.takeSnapshot(c.ctx, lost)
+	events, err := c.awaitSnapshot(lost)
 	if err != nil {
 		return err
 	}
@@ -63,6 +64,37 @@ func (c *connection) snapshot(gaps []Gap) (err error) {
 		}
 	}
 	return c.send(frames)
+}
+
+// awaitSnapshot keeps the stream alive while the app renders: a client, or a proxy, that hears nothing for too long would hang up and
+// ask again, for ever.
+func (c *connection) awaitSnapshot(lost Lost) (events []Event, err error) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil { // http.ErrAbortHandler, which goes on where a handler's goroutine is
+				err = fmt.Errorf("push: SnapshotFunc panicked: %v", p)
+			}
+		}()
+		events, err = c.broker.takeSnapshot(ctx, lost)
+	}()
+	beat := time.NewTicker(c.broker.opts.Heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-done:
+			return events, err
+		case <-beat.C:
+			if broken := c.transport.write(appendEvent(nil, "", namePing, nil)); broken != nil {
+				cancel()
+				<-done
+				return nil, broken
+			}
+		}
+	}
 }
 
 func (b *Broker) takeSnapshot(ctx context.Context, lost Lost) (events []Event, err error) {

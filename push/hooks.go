@@ -98,5 +98,5 @@ type SessionInfo struct {
 	Connections int
 	Created     time.Time
 	LastSeen    time.Time       // when it last had a connection; now, if it has one
-	Cursor      eventlog.Cursor // where its newest connection began: what the client has proved to have
+	Cursor      eventlog.Cursor // where its oldest open connection began, or its last: what the client has proved to have
 }

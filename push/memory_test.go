@@ -24,10 +24,9 @@ func (w nowhere) WriteHeader(int) {
 		w.leave()
 	}
 }
-func (nowhere) Write(p []byte) (int, error)       { return len(p), nil }
-func (nowhere) FlushError() error                 { return nil }
-func (nowhere) SetWriteDeadline(time.Time) error  { return nil }
-func (nowhere) SetReadDeadline(d time.Time) error { return nil }
+func (nowhere) Write(p []byte) (int, error)      { return len(p), nil }
+func (nowhere) FlushError() error                { return nil }
+func (nowhere) SetWriteDeadline(time.Time) error { return nil }
 
 // comeAndGo begins and ends a session.
 func comeAndGo(b *push.Broker, headers ...string) {

@@ -62,7 +62,8 @@ type Options struct {
 	// SessionTTL is how long a session is kept after its last connection ended. Default DefaultSessionTTL.
 	SessionTTL time.Duration
 	// SessionCookie names the cookie that carries the session token, so that a browser keeps its session, and the place it
-	// last proved to have reached, over a reload. Default "": no cookie. It is HttpOnly and SameSite=Lax, and Secure if the
+	// last proved to have reached, over a reload. That place is the browser's, not the tab's: pages that are rendered from data
+	// should print a cursor, see WithCursor. Default "": no cookie. It is HttpOnly and SameSite=Lax, and Secure if the
 	// request came by TLS.
 	SessionCookie string
 	// SessionCookieSecure makes the cookie Secure where TLS ends before this process.
@@ -72,7 +73,8 @@ type Options struct {
 	Keys []Key
 	// TokenTTL is how long a token is accepted. Default DefaultTokenTTL.
 	TokenTTL time.Duration
-	// TokenGrace is how long the token before the newest is still accepted after the newest was last given. Default DefaultTokenGrace.
+	// TokenGrace is how long the token before the newest is still accepted after the newest was first used, and the least time between
+	// two changes of the token. Default DefaultTokenGrace.
 	TokenGrace time.Duration
 }
 

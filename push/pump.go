@@ -105,7 +105,11 @@ func (c *connection) tellOpen(from start) error {
 	case Fresh:
 		return c.opened(c.at.String(), openData{State: Fresh})
 	case Gapped:
-		return c.tellOpenGap(0, c.gapsOfAll(ReasonUnreadable))
+		return c.tellOpenGap("", 0, c.gapsOfAll(ReasonUnreadable))
+	}
+	id := ""
+	if from.unknown { // by the time the client comes back, another stream of the session may have moved its place
+		id = c.at.String()
 	}
 	b, err := c.read(c.topics, c.at, 1)
 	if err != nil {
@@ -116,14 +120,14 @@ func (c *connection) tellOpen(from start) error {
 		gaps, b.Behind = c.gapsOfAll(ReasonSlow), 0
 	}
 	if len(gaps) > 0 {
-		return c.tellOpenGap(b.Behind, gaps)
+		return c.tellOpenGap(id, b.Behind, gaps)
 	}
-	return c.opened("", openData{State: Resumed, Replay: b.Behind})
+	return c.opened(id, openData{State: Resumed, Replay: b.Behind})
 }
 
-func (c *connection) tellOpenGap(replay int, gaps []Gap) error {
+func (c *connection) tellOpenGap(id string, replay int, gaps []Gap) error {
 	return c.heal(gaps, func(gaps []Gap) error {
-		return c.opened("", openData{State: Gapped, Replay: replay, Gaps: gaps})
+		return c.opened(id, openData{State: Gapped, Replay: replay, Gaps: gaps})
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +27,9 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a stream is read with GET", http.StatusMethodNotAllowed)
 		return
 	}
-	if r.ContentLength != 0 { // net/http reads it before it answers, for as long as the client likes, and nothing could end that
+	if r.ContentLength != 0 { // net/http reads it before it answers, for as long as the client likes, unless it can't
+		http.NewResponseController(w).SetReadDeadline(time.Now())
+		w.Header().Set("Connection", "close")
 		http.Error(w, "a request for a stream has no body", http.StatusBadRequest)
 		return
 	}
@@ -65,7 +68,7 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
 	defer b.sessions.detach(s)
 	c := b.newConnection(w, r, grant, s)
 	defer c.close()
-	if err := b.follow(c); err != nil {
+	if err := b.follow(c, s); err != nil {
 		return err
 	}
 	defer b.streams.remove(c)
@@ -105,25 +108,31 @@ func (b *Broker) checkWriter(w http.ResponseWriter) error {
 
 // start is where a stream begins: Fresh at the head, Resumed at what the client says, or Gapped if what it says isn't a cursor.
 type start struct {
-	at    eventlog.Cursor
-	state State
+	at      eventlog.Cursor
+	state   State
+	unknown bool // to the client: the place is the session's
 }
 
 // startOf reads the cursor of a request. The newest source comes first: Last-Event-ID, which the client moves on, before the
 // cursor in the URL, which a page was rendered with, before that of the session, which it last proved to have.
 func startOf(r *http.Request, session eventlog.Cursor) start {
-	text := r.Header.Get("Last-Event-ID")
-	if text == "" {
-		text = r.URL.Query().Get("cursor")
+	var at eventlog.Cursor
+	var err error
+	if text := r.Header.Get("Last-Event-ID"); text != "" {
+		at, err = eventlog.ParseCursor(text)
+	} else {
+		var query url.Values
+		if query, err = url.ParseQuery(r.URL.RawQuery); err == nil { // else what was left out may have been the cursor
+			at, err = eventlog.ParseCursor(query.Get("cursor"))
+		}
 	}
-	at, err := eventlog.ParseCursor(text)
 	switch {
 	case err != nil:
-		return start{session, Gapped}
+		return start{at: session, state: Gapped}
 	case !at.IsZero():
-		return start{at, Resumed}
+		return start{at: at, state: Resumed}
 	case !session.IsZero():
-		return start{session, Resumed}
+		return start{at: session, state: Resumed, unknown: true}
 	}
 	return start{state: Fresh}
 }
@@ -211,15 +220,19 @@ func (b *Broker) crowded(user string, streams int) bool {
 }
 
 // follow puts a connection into the index. From here on it is woken.
-func (b *Broker) follow(c *connection) error {
+func (b *Broker) follow(c *connection, s *session) error {
 	b.streams.add(c)
 	err := b.goingDown() // a list of streams to end that was made before has missed this one
-	if err == nil && b.crowded(c.info.User, b.streams.place(c, len(c.topics)-1)) {
+	switch {
+	case err != nil:
+	case !s.live(): // the same
+		err = ErrRevoked
+	case b.crowded(c.info.User, b.streams.place(c, len(c.topics)-1)):
 		err = ErrTooManyConnections // of several that came at the same time, those that found room before it stay
+	default:
+		return nil
 	}
-	if err != nil {
-		b.streams.remove(c)
-	}
+	b.streams.remove(c)
 	return err
 }
 

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -395,6 +397,51 @@ func TestOpenWithoutAnIDKeepsTheClientsPlace(t *testing.T) {
 			t.Errorf("%v with the id %q", open, open.id)
 		}
 	})
+}
+
+// Two tabs share the cookie, and with it the session's place.
+func TestPlaceOfTheSessionIsTold(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBroker(t, asUser, push.Options{})
+		first := resume(t, b, "ada", "")
+		tab := resume(t, b, "ada", first.token())
+		at := tab.lastID()
+		if at == "" {
+			t.Fatal("a tab that resumes by the session isn't told where")
+		}
+		first.close()
+		tab.close()
+		e1 := publish(t, b, "a:1").String()
+		other := resume(t, b, "ada", tab.token(), "Last-Event-ID", e1) // the session's place moves on
+		resume(t, b, "ada", other.token(), "Last-Event-ID", at).want("open:resumed:1", "1")
+	})
+}
+
+func TestQueryThatCannotBeReadIsAGap(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBroker(t, push.Public("a"), push.Options{})
+		for _, query := range []string{"cursor=%zz", "topic=a;cursor=1.1"} {
+			connect(t, b, "/?"+query).want("open:gap:0:a=unreadable", "place")
+		}
+	})
+}
+
+// A client that announces a body and sends none must not hold its connection.
+func TestBodyIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(newBroker(t, push.Public("a"), push.Options{}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+		t.Errorf("got %q, %v", answer, err)
+	}
 }
 
 func TestSessionCookie(t *testing.T) {

@@ -2,6 +2,7 @@ package push
 
 import (
 	"iter"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,13 +17,18 @@ type sessions struct {
 	opts  *Options
 	began time.Time // what instants count from
 
-	byID  sync.Map     // sessionID -> *session
-	count atomic.Int64 // of byID without the revoked
+	byID    sync.Map     // sessionID -> *session
+	count   atomic.Int64 // of byID without the revoked
+	replays atomic.Int64 // in replayed
 
 	mu        sync.Mutex // guards the lists. Taken after a session's mu
 	abandoned sessionList
-	revoked   sessionList // kept as long as their tokens would be accepted
+	revoked   sessionList // kept as long as their tokens would be accepted; by Revoke
+	replayed  sessionList // the same, by a token that was used again: that anybody can do to a session of his own, so they are bounded
 }
+
+// never is before every instant.
+const never = instant(math.MinInt64 / 2)
 
 // instant is a time since sessions.began: a third of a time.Time, and like it not moved by a clock that is set.
 type instant time.Duration
@@ -39,8 +45,9 @@ type session struct {
 	mu          sync.Mutex // guards what follows
 	cursor      eventlog.Cursor
 	seen        instant // when its last connection left
-	rotated     instant // when its newest token was last given
-	generation  uint32  // of its newest token
+	rotated     instant // when the generation last rose
+	used        instant // when somebody first came with a token of the newest generation, never if nobody has
+	generation  uint32  // of its newest tokens
 	connections int32
 	state       sessionState
 
@@ -61,7 +68,7 @@ func newSessions(opts *Options) *sessions { return &sessions{opts: opts, began: 
 // start makes a session and connects to it.
 func (m *sessions) start(user string) *session {
 	user = strings.Clone(user) // it may be a part of a header
-	s := &session{id: newSessionID(), user: user, created: m.now(), connections: 1}
+	s := &session{id: newSessionID(), user: user, created: m.now(), rotated: never, used: never, connections: 1}
 	m.byID.Store(s.id, s)
 	m.count.Add(1)
 	return s
@@ -87,7 +94,7 @@ func (m *sessions) find(t ticket) *session {
 		return found.(*session)
 	}
 	found, loaded := m.byID.LoadOrStore(t.session, &session{
-		id: t.session, user: t.user, created: m.now(), cursor: t.cursor, generation: t.generation,
+		id: t.session, user: t.user, created: m.now(), rotated: never, used: never, cursor: t.cursor, generation: t.generation,
 	})
 	if !loaded {
 		m.count.Add(1)
@@ -105,17 +112,36 @@ func (m *sessions) connect(s *session, t ticket) (generation uint32, ok bool, er
 		return 0, false, nil
 	case s.state == sessionRevoked:
 		return 0, false, ErrRevoked
-	case t.generation+1 < s.generation, t.generation < s.generation && time.Duration(now-s.rotated) > m.opts.TokenGrace:
-		m.revokeLocked(s, now)
+	case !s.accepts(t.generation, now, m.opts.TokenGrace):
+		m.replays.Add(1)
+		m.revokeLocked(s, now, &m.replayed)
 		return 0, false, ErrTokenReplayed
 	case int(s.connections) >= m.opts.Limits.MaxConnectionsPerSession:
 		return 0, false, ErrTooManyConnections // its token stays good
 	}
-	// The token before the newest is taken, and the newest given again: the answer that carried it may have been lost. So may this one.
-	s.generation, s.rotated = max(s.generation, t.generation+1), now
+	s.rotate(t.generation, now, m.opts.TokenGrace)
 	s.connections++
 	m.list(s, nil)
 	return s.generation, true, nil
+}
+
+// accepts tells whether a token of the generation may be used now. That before the newest may, until the newest has been in use for the grace:
+// an answer that carries a token may be lost, for however long, and a request that carries one may be late.
+func (s *session) accepts(generation uint32, now instant, grace time.Duration) bool {
+	return generation >= s.generation ||
+		generation+1 == s.generation && (s.used == never || time.Duration(now-s.used) <= grace)
+}
+
+// rotate lets the generation rise, for a token of the newest, and once in a grace at most: several tabs share a token, and
+// may come one after the other.
+func (s *session) rotate(used uint32, now instant, grace time.Duration) {
+	switch {
+	case used < s.generation:
+	case used > s.generation || time.Duration(now-s.rotated) > grace:
+		s.generation, s.rotated, s.used = used+1, now, never
+	case s.used == never:
+		s.used = now
+	}
 }
 
 // proved notes the place that the client of a new connection has shown to have reached. With other connections, the
@@ -152,13 +178,13 @@ func (m *sessions) revoke(s *session) bool {
 	if s.state != sessionLive {
 		return false
 	}
-	m.revokeLocked(s, m.now())
+	m.revokeLocked(s, m.now(), &m.revoked)
 	return true
 }
 
-func (m *sessions) revokeLocked(s *session, now instant) {
+func (m *sessions) revokeLocked(s *session, now instant, to *sessionList) {
 	s.state, s.seen = sessionRevoked, now
-	m.list(s, &m.revoked)
+	m.list(s, to)
 	m.count.Add(-1)
 }
 
@@ -188,9 +214,10 @@ func (m *sessions) get(id string) (*session, bool) {
 
 func (m *sessions) has(id string) bool {
 	s, ok := m.get(id)
-	if !ok {
-		return false
-	}
+	return ok && s.live()
+}
+
+func (s *session) live() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == sessionLive
@@ -244,7 +271,20 @@ func (m *sessions) sweep(ended func(SessionInfo)) {
 			break
 		}
 	}
+	for s := m.oldest(&m.replayed); s != nil; s = m.oldest(&m.replayed) {
+		keep := m.opts.TokenTTL
+		if m.replays.Load() > maxReplays {
+			keep = 0
+		}
+		if _, _, due := m.forget(s, sessionRevoked, keep); !due {
+			break
+		}
+		m.replays.Add(-1)
+	}
 }
+
+// maxReplays bounds the sessions that are remembered because a token of theirs was used again: 20 MB.
+const maxReplays = 1 << 16
 
 func (m *sessions) oldest(l *sessionList) *session {
 	m.mu.Lock()

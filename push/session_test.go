@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/push"
 )
 
@@ -92,7 +93,8 @@ func TestSessionOutlivesItsConnections(t *testing.T) {
 	})
 }
 
-// A token is used once. The one before the newest is taken for a while, since the answer that carried the newest may be lost.
+// A token is replaced once in a grace. The one before the newest is taken until the newest has been in use for the grace: the answer that
+// carried it may be lost, and of several tabs that share a token one may be late.
 func TestTokenRotates(t *testing.T) {
 	type use struct {
 		after time.Duration
@@ -106,10 +108,14 @@ func TestTokenRotates(t *testing.T) {
 	}{
 		{"each the newest", []use{{0, 0, ""}, {time.Hour, 1, ""}, {time.Hour, 2, ""}}},
 		{"the one before, within the grace", []use{{0, 0, ""}, {grace, 0, ""}, {time.Hour, 2, ""}}},
+		{"an answer that is lost, and a long tunnel", []use{{0, 0, ""}, {10 * grace, 0, ""}, {10 * grace, 0, ""}, {time.Hour, 3, ""}}},
+		{"a tab that is late while others come twice", []use{{0, 0, ""}, {0, 1, ""}, {0, 2, ""}, {0, 0, ""}, {0, 4, ""}}},
+		{"a tab that is late for less than the grace after the newest was used", []use{{0, 0, ""}, {time.Hour, 1, ""}, {time.Hour, 2, ""}, {grace, 2, ""}, {0, 4, ""}}},
 		{"answers that are lost for longer than the grace", []use{{0, 0, ""}, {grace, 0, ""}, {grace, 0, ""}, {grace, 0, ""}, {0, 4, ""}}},
 		{"answers that come in the wrong order", []use{{0, 0, ""}, {0, 0, ""}, {0, 1, ""}, {0, 2, ""}}},
-		{"the one before, after the grace", []use{{0, 0, ""}, {grace + 1, 0, "401 token_replayed"}, {0, 1, "401 revoked"}, {0, 0, "401 revoked"}}},
-		{"two before, at once", []use{{0, 0, ""}, {0, 1, ""}, {0, 0, "401 token_replayed"}, {0, 2, "401 revoked"}}},
+		{"the one before, when the newest was used for longer than the grace", []use{
+			{0, 0, ""}, {0, 1, ""}, {grace + 1, 0, "401 token_replayed"}, {0, 1, "401 revoked"}, {0, 0, "401 revoked"}}},
+		{"two before", []use{{0, 0, ""}, {grace + 1, 1, ""}, {0, 0, "401 token_replayed"}, {0, 2, "401 revoked"}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -155,6 +161,7 @@ func TestReplayedTokenRevokesTheSession(t *testing.T) {
 		owner.close()
 		owner = resume(t, b, "ada", stolen)
 		owner.close()
+		<-time.After(push.DefaultTokenGrace + 1)
 		owner = resume(t, b, "ada", owner.token())
 		owner.next()
 		other := resume(t, b, "bea", "")
@@ -302,6 +309,32 @@ func TestRevokeEndsASession(t *testing.T) {
 		}
 		if n := b.SessionRecords(); n != 1 {
 			t.Errorf("%d records", n)
+		}
+	})
+}
+
+// meddling is a log that lets a test in between the session and the stream of a request.
+type meddling struct {
+	eventlog.Log
+	meddle func()
+}
+
+func (m *meddling) Head(ctx context.Context) (eventlog.Cursor, error) {
+	m.meddle()
+	return m.Log.Head(ctx)
+}
+
+func TestRevokeEndsAStreamThatIsJustBeginning(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		log := &meddling{Log: newLog(t, none)}
+		b := newBroker(t, asUser, push.Options{Log: log})
+		log.meddle = func() {
+			for s := range b.Sessions() {
+				b.Revoke(s.ID)
+			}
+		}
+		if got := resume(t, b, "ada", "").refusal(); got != "401 revoked" {
+			t.Errorf("got %s", got)
 		}
 	})
 }

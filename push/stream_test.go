@@ -259,8 +259,6 @@ func (w *sink) FlushError() error {
 	return nil
 }
 
-func (w *sink) SetReadDeadline(time.Time) error { return nil }
-
 func (w *sink) SetWriteDeadline(d time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -133,6 +133,7 @@ func TestTokenIsRefused(t *testing.T) {
 		{"a changed body", head + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"gen":9}`)) + "." + sum},
 		{"a changed head", flip(head) + "." + rest},
 		{"padding", good + "="},
+		{"a line end within", good[:len(good)-5] + "\n" + good[len(good)-5:]},
 		{"space around", " " + good + " "},
 		{"alg none", signed(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil)},
 		{"alg none over our body", base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","kid":"1"}`)) + "." + body + "."},

@@ -39,11 +39,9 @@ func newSSE(w http.ResponseWriter, timeout time.Duration) *sseTransport {
 	return &sseTransport{w: w, rc: http.NewResponseController(w), timeout: timeout}
 }
 
-// open keeps the headers that were set before.
+// open keeps the headers that were set before. A server's ReadTimeout is over with the request, which has no body; its WriteTimeout
+// gives way to the first deadline of our own.
 func (t *sseTransport) open() error {
-	// A server's timeouts count from the request on, and would end any stream. Where a deadline can't be set, neither could
-	// one have been set for us, unless a wrapper hides it: the caller warns.
-	t.rc.SetReadDeadline(time.Time{})
 	h := t.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache, no-transform")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -79,32 +78,26 @@ func protocols(t *testing.T, f func(t *testing.T, http2 bool)) {
 
 // A deadline that is left armed kills an idle HTTP/2 stream, and the timeouts of an http.Server any stream.
 func TestStreamOutlivesAllTimeouts(t *testing.T) {
-	protocols(t, func(t *testing.T, http2 bool) {
-		b := newBroker(t, push.Public("a"), push.Options{WriteTimeout: 50 * time.Millisecond, Heartbeat: 200 * time.Millisecond})
-		s := server(t, b, http2, func(s *http.Server) {
-			s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
-		})
-		resp := get(t, s.Client(), s.URL)
-		if (resp.ProtoMajor == 2) != http2 {
-			t.Fatal(resp.Proto)
-		}
-		var names []string
+	inMemory(t, func(t *testing.T, serve serveFunc) {
+		const timeout, beat, life = 10 * time.Second, 15 * time.Second, 10 * time.Minute
+		b := newBroker(t, push.Public("a"), push.Options{WriteTimeout: timeout, Heartbeat: beat})
+		client, _ := serve(b, func(s *http.Server) { s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = timeout, timeout, timeout })
+		resp := get(t, client, inMemoryURL)
+		began := time.Now()
+		pings := 0
 		for e, err := range sse.Scan(resp.Body, nil) {
-			if err != nil {
-				t.Fatalf("after %q: %v", names, err)
-			}
-			names = append(names, e.Name)
-			switch len(names) {
-			case 4: // three pings: silent for more than a write timeout, three times
-				publish(t, b, "a:1")
-			case 5:
-				if string(e.Data) != "1" {
-					t.Errorf("got %q", e.Data)
+			switch {
+			case err != nil:
+				t.Fatalf("after %v: %v", time.Since(began), err)
+			case e.Name == "buffkit.ping":
+				if pings++; time.Since(began) > life {
+					publish(t, b, "a:1")
 				}
+			case string(e.Data) == "1":
 				return
 			}
 		}
-		t.Errorf("the stream ended after %q", names)
+		t.Errorf("the stream ended after %v", time.Since(began))
 	})
 }
 
@@ -124,93 +117,164 @@ func TestClientThatLeavesIsNoticed(t *testing.T) {
 	})
 }
 
-// smallBuffers makes a server's sockets hold little, so that it notices a slow client after kilobytes.
-func smallBuffers(s *http.Server) {
-	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		if secure, ok := conn.(*tls.Conn); ok {
-			conn = secure.NetConn()
-		}
-		conn.(*net.TCPConn).SetWriteBuffer(16 << 10)
-		return ctx
+// inMemory runs a test by HTTP/1.1 and by HTTP/2 over pipes, on a clock of its own.
+func inMemory(t *testing.T, f func(t *testing.T, serve serveFunc)) {
+	t.Helper()
+	t.Parallel()
+	for name, http2 := range map[string]bool{"HTTP1": false, "HTTP2": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				f(t, func(h http.Handler, change func(*http.Server)) (*http.Client, dialFunc) {
+					return serve(t, h, http2, change)
+				})
+			})
+		})
 	}
 }
 
-// smallWindow is a client that takes little from the network unless it is read.
-func smallWindow(s *httptest.Server, http2 bool) *http.Client {
-	own := s.Client().Transport.(*http.Transport).Clone()
-	if http2 {
-		own.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}
-	}
-	own.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetReadBuffer(16 << 10)
+type (
+	serveFunc func(h http.Handler, change func(*http.Server)) (*http.Client, dialFunc)
+	dialFunc  func(ctx context.Context, network, address string) (net.Conn, error)
+)
+
+const inMemoryURL = "http://server.test/"
+
+// readOpen reads a stream up to its buffkit.open, and not a byte more.
+func readOpen(t *testing.T, body io.Reader) frame {
+	t.Helper()
+	var text []byte
+	for bytes.Count(text, []byte("\n\n")) < 2 {
+		var one [1]byte
+		if _, err := io.ReadFull(body, one[:]); err != nil {
+			t.Fatalf("after %q: %v", text, err)
 		}
-		return conn, err
+		text = append(text, one[0])
 	}
-	return &http.Client{Transport: own}
+	frames, err := parseFrames(string(text))
+	if err != nil || len(frames) != 2 || frames[1].name != "buffkit.open" {
+		t.Fatalf("%q, %v", text, err)
+	}
+	return frames[1]
 }
 
-// One client never reads, one reads a byte now and then, one sends its request a byte at a time: each harms itself at most.
+// serve returns a client of the handler, whose connections hold little that isn't read.
+func serve(t *testing.T, h http.Handler, http2 bool, change func(*http.Server)) (*http.Client, dialFunc) {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	pipes := &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	s := &http.Server{Handler: h, Protocols: protocols, ErrorLog: log.New(io.Discard, "", 0)}
+	if change != nil {
+		change(s)
+	}
+	transport := &http.Transport{DialContext: pipes.dial, Protocols: protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}}
+	done := make(chan error)
+	go func() { done <- s.Serve(pipes) }()
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		s.Close()
+		<-done
+	})
+	return &http.Client{Transport: transport}, pipes.dial
+}
+
+// listener hands out pipes.
+type listener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *listener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case l.conns <- far:
+		return near, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// One client never reads, one reads a byte a second, one sends its request a byte a second: each harms itself at most.
 func TestBadClientsHarmNobody(t *testing.T) {
-	protocols(t, func(t *testing.T, http2 bool) {
-		const events, size = 100, 32 << 10 // 3 MB: more than all buffers between
+	inMemory(t, func(t *testing.T, serve serveFunc) {
+		const events, size = 200, 8 << 10 // 1.6 MB: more than all buffers between
 		causes := make(chan error, 10)
-		keep := newLog(t, eventlog.Retention{Count: -1, Bytes: -1})
-		b := newBroker(t, push.Public("a"), push.Options{Log: keep, WriteTimeout: 2 * time.Second, Hooks: push.Hooks{
+		b := newBroker(t, push.Public("a"), push.Options{Log: newLog(t, eventlog.Retention{Count: -1, Bytes: -1}), Hooks: push.Hooks{
 			Disconnected: func(_ push.Connection, cause error) { causes <- cause },
 		}})
-		s := server(t, b, http2, smallBuffers)
-		bad := smallWindow(s, http2)
-		defer bad.CloseIdleConnections()
-		stuck := get(t, bad, s.URL)
-		sipping := get(t, smallWindow(s, http2), s.URL)
+		client, dial := serve(b, nil)
+		stuck, sipping := get(t, client, inMemoryURL), get(t, client, inMemoryURL)
+		at := readOpen(t, stuck.Body).id
+		readOpen(t, sipping.Body)
 		ctx, stop := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		defer all.Wait()
 		defer stop()
-		now := time.NewTicker(20 * time.Millisecond)
-		defer now.Stop()
-		all.Go(func() {
-			for ctx.Err() == nil {
-				sipping.Body.Read(make([]byte, 1))
-				select {
-				case <-now.C:
-				case <-ctx.Done():
+		eachSecond := func(f func()) {
+			all.Go(func() {
+				tick := time.NewTicker(time.Second)
+				defer tick.Stop()
+				for {
+					select {
+					case <-tick.C:
+						f()
+					case <-ctx.Done():
+						return
+					}
 				}
-			}
-		})
-		dribbling, err := net.Dial("tcp", s.Listener.Addr().String())
+			})
+		}
+		eachSecond(func() { sipping.Body.Read(make([]byte, 1)) })
+		dribbling, err := dial(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer dribbling.Close()
-		io.WriteString(dribbling, "GET / HTTP/1.1\r\nHo")
+		request := "GET / HTTP/1.1\r\nHost: a.example\r\n" + strings.Repeat("X: y\r\n", 1000)
+		eachSecond(func() {
+			io.WriteString(dribbling, request[:1])
+			request = request[1:]
+		})
+		defer stop() // before the pipe is closed under it
 
-		healthy := get(t, s.Client(), s.URL)
+		healthy := get(t, client, inMemoryURL)
+		received := make(chan string)
+		defer healthy.Body.Close()
 		all.Go(func() {
-			padding := strings.Repeat("x", size)
-			for i := range events {
-				publish(t, b, fmt.Sprintf("a:%d %s", i, padding))
-				if i%10 == 0 {
-					io.WriteString(dribbling, "s")
+			defer close(received)
+			for e, err := range sse.Scan(healthy.Body, nil) {
+				if err != nil {
+					return
+				}
+				if e.Name == "" {
+					received <- string(e.Data)
 				}
 			}
 		})
-		next := 0
-		for e, err := range sse.Scan(healthy.Body, nil) {
-			if err != nil {
-				t.Fatalf("after %d events: %v", next, err)
+		padding := strings.Repeat("x", size)
+		for i := range events {
+			data := fmt.Sprint(i, " ", padding)
+			began := time.Now()
+			publish(t, b, "a:"+data)
+			if got := <-received; got != data || time.Since(began) > 0 {
+				t.Fatalf("event %d is %.10q after %v", i, got, time.Since(began))
 			}
-			if e.Name != "" {
-				continue
-			}
-			if !bytes.HasPrefix(e.Data, fmt.Append(nil, next, " ")) {
-				t.Fatalf("event %d is %.10q", next, e.Data)
-			}
-			if next++; next == events {
-				break
-			}
+			<-time.After(100 * time.Millisecond)
 		}
 		for range 2 {
 			if cause := <-causes; !errors.Is(cause, push.ErrSlow) {
@@ -219,20 +283,19 @@ func TestBadClientsHarmNobody(t *testing.T) {
 		}
 
 		// The one that was stuck comes back with what it has, and misses nothing.
-		next, at := 0, ""
+		next := 0
 		collect := func(body io.Reader) {
 			for e, err := range sse.Scan(body, nil) {
 				if err != nil {
 					return
 				}
-				if e.Name == "" && e.ID != "" && !e.Inherited {
+				if e.Name == "" {
 					if !bytes.HasPrefix(e.Data, fmt.Append(nil, next, " ")) {
 						t.Fatalf("event %d is %.10q", next, e.Data)
 					}
 					next++
 				}
-				at = e.ID
-				if next == events {
+				if at = e.ID; next == events {
 					return
 				}
 			}
@@ -241,7 +304,7 @@ func TestBadClientsHarmNobody(t *testing.T) {
 		if next == events {
 			t.Fatal("nothing was held back: the test doesn't test")
 		}
-		collect(get(t, s.Client(), s.URL, "Last-Event-ID", at).Body)
+		collect(get(t, client, inMemoryURL, "Last-Event-ID", at).Body)
 		if next != events {
 			t.Errorf("%d events after it came back, want %d", next, events)
 		}
@@ -250,26 +313,34 @@ func TestBadClientsHarmNobody(t *testing.T) {
 
 // Over HTTP/2 a stream that has ended has no writer any more, and another stream of the same connection may be stuck.
 func TestCloseWithAStuckClient(t *testing.T) {
-	protocols(t, func(t *testing.T, http2 bool) {
+	inMemory(t, func(t *testing.T, serve serveFunc) {
 		b := newBroker(t, push.Public("a"), push.Options{WriteTimeout: time.Minute})
-		s := server(t, b, http2, smallBuffers)
-		client := smallWindow(s, http2)
-		defer client.CloseIdleConnections()
-		get(t, client, s.URL)
-		healthy := get(t, client, s.URL)
-		for range 30 {
-			publish(t, b, "a:"+strings.Repeat("x", 100<<10))
+		client, _ := serve(b, nil)
+		get(t, client, inMemoryURL)
+		healthy := get(t, client, inMemoryURL)
+		readOpen(t, healthy.Body)
+		const events = 20
+		for range events {
+			publish(t, b, "a:"+strings.Repeat("x", 10<<10))
 		}
-		read := make(chan string)
+		told, got := make(chan string, 2*events), 0
 		go func() {
-			text, _ := io.ReadAll(healthy.Body)
-			read <- tail(string(text))
+			defer close(told)
+			for e := range sse.Scan(healthy.Body, nil) {
+				told <- e.Name
+			}
 		}()
-		if err := b.Close(); err != nil {
-			t.Error(err)
+		for ; got < events; got++ {
+			<-told
 		}
-		if text := <-read; !strings.Contains(text, `"code":"closed"`) {
-			t.Errorf("the last words are %q", text)
+		began := time.Now()
+		if err := b.Close(); err != nil || time.Since(began) < time.Second {
+			t.Errorf("%v after %v: nobody was stuck", err, time.Since(began))
+		}
+		if name := <-told; name != "buffkit.bye" {
+			t.Errorf("the last word is %q", name)
+		}
+		for range told {
 		}
 	})
 }

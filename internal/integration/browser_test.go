@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/url"
 	"os"
 	"sync"
@@ -134,12 +133,14 @@ func (p *page) until(t *testing.T, condition string) {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](condition)); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string]("document.body.innerText"))
-			t.Fatalf("never true: %s. The page shows:\n%s", condition, text)
-		}
-		t.Fatalf("%s: %v", condition, err)
+		t.Fatalf("never true: %s (%v). The page shows:\n%s", condition, err, p.text())
 	}
+}
+
+// text is what a person sees.
+func (p *page) text() string {
+	text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string]("document.body.innerText"))
+	return text
 }
 
 // following is the address of the test page that follows the paths.

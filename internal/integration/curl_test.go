@@ -163,7 +163,7 @@ func TestCurlGetsEventsAsTheyHappenAndResumes(t *testing.T) {
 	}
 }
 
-func TestCurlSurvivesAServerWithWriteTimeout(t *testing.T) {
+func TestCurlOutlivesTheServersTimeouts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range curlProtocols {
 		t.Run(tt.name, func(t *testing.T) {
@@ -171,7 +171,8 @@ func TestCurlSurvivesAServerWithWriteTimeout(t *testing.T) {
 			s := newSite(t)
 			s.TLS = tt.tls
 			s.Timeout = time.Second
-			s.Options.Heartbeat = 2 * s.Timeout // longer: nothing but the broker's own doing keeps the stream
+			s.Options.WriteTimeout = s.Timeout
+			s.Options.Heartbeat = 2 * s.Timeout // longer than both: nothing but the broker's own doing keeps the stream
 			s.start(nil)
 			c := startCurl(t, append(tt.args(s), s.url("/events"))...)
 			c.await(t, "the second heartbeat", func(frames []string) bool {

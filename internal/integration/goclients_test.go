@@ -70,15 +70,19 @@ func (b untilDone) NextBackOff() time.Duration {
 }
 
 func followLaunchdarkly(ctx context.Context, client *http.Client, url string, got func(note)) {
-	stream, err := launchdarkly.SubscribeWithURL(url,
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		panic(err)
+	}
+	stream, err := launchdarkly.SubscribeWithRequestAndOptions(req,
 		launchdarkly.StreamOptionHTTPClient(client),
 		launchdarkly.StreamOptionInitialRetry(retry),
 		launchdarkly.StreamOptionCanRetryFirstConnection(-1),
 		launchdarkly.StreamOptionErrorHandler(func(error) launchdarkly.StreamErrorHandlerResult {
-			return launchdarkly.StreamErrorHandlerResult{}
+			return launchdarkly.StreamErrorHandlerResult{CloseNow: ctx.Err() != nil}
 		}))
 	if err != nil {
-		panic(err)
+		return // only when the context has ended
 	}
 	stop := context.AfterFunc(ctx, stream.Close)
 	defer stop()

@@ -5,11 +5,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/buffkit/buffkit/internal/leaktest"
 )
 
 // programs that the tests run, and the Debian packages they are in.
@@ -24,8 +24,9 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	chromium.close()
+	removeBinary()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	if left := leftover(5 * time.Second); code == 0 && len(left) > 0 {
+	if left := leaktest.Leftover(5 * time.Second); code == 0 && len(left) > 0 {
 		fmt.Printf("FAIL: %d goroutines are left:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
 		code = 1
 	}
@@ -39,18 +40,4 @@ func missing() (packages []string) {
 		}
 	}
 	return packages
-}
-
-// leftover returns the stacks of all goroutines but this one, once none are left or the patience is over.
-func leftover(patience time.Duration) []string {
-	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
-		buf := make([]byte, 1<<20)
-		stacks := strings.Split(strings.TrimSpace(string(buf[:runtime.Stack(buf, true)])), "\n\n")[1:]
-		stacks = slices.DeleteFunc(stacks, func(stack string) bool {
-			return strings.Contains(stack, "os/signal.loop") // for the life of the process
-		})
-		if len(stacks) == 0 || time.Now().After(deadline) {
-			return stacks
-		}
-	}
 }

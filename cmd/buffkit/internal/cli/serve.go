@@ -171,11 +171,6 @@ func (a *app) runServe(ctx context.Context, f *serveFlags) error {
 	if err != nil {
 		return err
 	}
-	listener, err := f.listen(ctx)
-	if err != nil {
-		return err
-	}
-	defer listener.Close()
 	logger := a.logger(f)
 	hubOptions.Logger = logger
 	hubOptions.Push.Hooks = logHooks(logger)
@@ -191,6 +186,11 @@ func (a *app) runServe(ctx context.Context, f *serveFlags) error {
 		return usageError{err}
 	}
 	defer h.Close()
+	listener, err := f.listen(ctx) // the last thing that can be wrong, so that nobody connects in vain
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
 	if err := a.announce(f, listener); err != nil {
 		return err
 	}

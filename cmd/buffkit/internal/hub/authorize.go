@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -31,6 +32,9 @@ func (h *Hub) mayRead(r *http.Request) (access.Grant, []string, error) {
 	grant, err := h.grant(r)
 	if err != nil {
 		return grant, nil, err
+	}
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil { // a topic or a cursor that is passed over would be a silent loss
+		return grant, nil, badRequest("the query can't be read: %v", err)
 	}
 	topics := push.RequestedTopics(r)
 	if len(topics) == 0 {

@@ -16,13 +16,13 @@ func TestEveryPathAsksForAToken(t *testing.T) {
 	b.publish("news", "x", "Authorization", "Bearer "+b.token("", "news"))
 
 	tests := []struct {
-		name, method, path string
-		allowed            string // a token that does it
-		denied             string // one that is as good, for something else
+		name, method, path, body string
+		allowed                  string // a token that does it
+		denied                   string // one that is as good, for something else
 	}{
-		{"read a stream", "HEAD", "/events?topic=news", b.token("news", ""), b.token("orders/*", "*")},
-		{"read the history", "GET", "/history?topic=news", b.token("new,news", ""), b.token("news/*", "*")},
-		{"publish", "POST", "/events?topic=news", b.token("", "*"), b.token("*", "news/*")},
+		{"read a stream", "HEAD", "/events?topic=news", "", b.token("news", ""), b.token("orders/*", "*")},
+		{"read the history", "GET", "/history?topic=news", "", b.token("new,news", ""), b.token("news/*", "*")},
+		{"publish", "POST", "/events?topic=news", "x", b.token("", "*"), b.token("*", "news/*")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -31,11 +31,11 @@ func TestEveryPathAsksForAToken(t *testing.T) {
 				"cookie":                 {"Cookie", "buffkit_access=" + tt.allowed},
 				"header, not the cookie": {"Authorization", "Bearer " + tt.allowed, "Cookie", "buffkit_access=garbage"},
 			} {
-				if a := b.do(tt.method, tt.path, "x", headers...); a.status != 200 {
+				if a := b.do(tt.method, tt.path, tt.body, headers...); a.status != 200 {
 					t.Errorf("by %s: %d %s", name, a.status, a.body)
 				}
 			}
-			if a := b.do(tt.method, tt.path+"&access_token="+tt.allowed, "x"); a.status != 200 {
+			if a := b.do(tt.method, tt.path+"&access_token="+tt.allowed, tt.body); a.status != 200 {
 				t.Errorf("by the query: %d %s", a.status, a.body)
 			}
 			for name, refused := range map[string]struct {
@@ -51,7 +51,7 @@ func TestEveryPathAsksForAToken(t *testing.T) {
 				if refused.token != "" {
 					headers = []string{"Authorization", "Bearer " + refused.token}
 				}
-				a := b.do(tt.method, tt.path, "x", headers...)
+				a := b.do(tt.method, tt.path, tt.body, headers...)
 				if a.status != refused.status {
 					t.Errorf("token %s: %d, want %d", name, a.status, refused.status)
 				}

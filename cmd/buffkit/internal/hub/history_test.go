@@ -13,6 +13,15 @@ import (
 	"github.com/buffkit/buffkit/push"
 )
 
+func TestAQueryThatCannotBeReadIsRefused(t *testing.T) {
+	t.Parallel()
+	b := start(t, false, nil, nil)
+	for _, query := range []string{"topic=a&topic=%zz", "topic=a&cursor=%zz", "topic=a&after=%zz", "topic=a;topic=b"} {
+		b.do("GET", "/events?"+query, "").want(t, 400, "bad_request", "query")
+		b.do("GET", "/history?"+query, "").want(t, 400, "bad_request", "query")
+	}
+}
+
 func TestHistoryIsReadByThePage(t *testing.T) {
 	t.Parallel()
 	b := start(t, false, nil, nil)

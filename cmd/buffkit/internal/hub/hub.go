@@ -109,7 +109,14 @@ func or[T comparable](v, def T) T {
 }
 
 // ServeHTTP implements http.Handler.
-func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.root.ServeHTTP(w, r) }
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		// Also for a request that is refused: net/http reads what is left of its body before it sends the answer. Where the
+		// writer hides the deadline (in a test, say) the body may take as long as it likes.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.opts.BodyTimeout))
+	}
+	h.root.ServeHTTP(w, r)
+}
 
 // Drain says goodbye to all streams, in waves, and refuses new ones: see push.Broker.Drain. From its start /readyz says no.
 // Publishing goes on until Close.
@@ -124,7 +131,7 @@ func (h *Hub) Close() error { return h.broker.Close() }
 // routes is the table of the HTTP surface.
 func (h *Hub) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.Handle("GET /events", h.broker)
+	mux.Handle("GET /events", h.answer(h.stream))
 	mux.Handle("POST /events", h.answer(h.publish))
 	mux.Handle("/events", h.answer(allow("GET, POST")))
 	mux.Handle("GET /history", h.answer(h.history))
@@ -138,6 +145,15 @@ func (h *Hub) routes() (http.Handler, error) {
 			"there is no %.64q: the paths are /events, /history, /livez and /readyz", r.URL.Path)
 	}))
 	return h.guard(mux)
+}
+
+// stream answers GET /events.
+func (h *Hub) stream(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength != 0 { // as the broker, which doesn't say it in JSON
+		return badRequest("a request for a stream has no body")
+	}
+	h.broker.ServeHTTP(w, r)
+	return nil
 }
 
 func allow(methods string) handlerFunc {

@@ -159,7 +159,7 @@ func unsupported(format string, args ...any) *problem {
 	return newProblem(http.StatusUnsupportedMediaType, "unsupported_type", format, args...)
 }
 
-// body reads the body within its limits of size and time.
+// body reads the body within its limits of size, and of the time that ServeHTTP has set.
 func (h *Hub) body(w http.ResponseWriter, r *http.Request, most int, flag string) ([]byte, error) {
 	tooLarge := newProblem(http.StatusRequestEntityTooLarge, "too_large",
 		"the body has more than %d bytes: send less, or raise serve %s", most, flag)
@@ -167,9 +167,6 @@ func (h *Hub) body(w http.ResponseWriter, r *http.Request, most int, flag string
 		w.Header().Set("Connection", "close") // rather than read what nobody wants
 		return nil, tooLarge
 	}
-	// Where the writer hides the deadline (in a test, say) the body may take as long as it likes.
-	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(h.opts.BodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
 	var over *http.MaxBytesError
 	switch {
@@ -180,7 +177,7 @@ func (h *Hub) body(w http.ResponseWriter, r *http.Request, most int, flag string
 	case err != nil:
 		return nil, badRequest("the body ended early: %v", err)
 	}
-	_ = conn.SetReadDeadline(time.Time{}) // else it would end the request when the log takes long
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would end the request when the log takes long
 	return body, nil
 }
 

@@ -186,6 +186,25 @@ func TestABodyThatNeverEndsIsCut(t *testing.T) {
 	b.publish("a", "everybody else goes on")
 }
 
+func TestABodyThatNobodyWantsIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := start(t, true, &hub.Options{BodyTimeout: 50 * time.Millisecond}, nil)
+	for request, want := range map[string]string{
+		"POST /events?topic=news": "401 Unauthorized",
+		"GET /events?topic=news":  "400 Bad Request",
+		"PUT /events":             "405 Method Not Allowed",
+		"GET /livez":              "200 OK",
+		"POST /nowhere":           "404 Not Found",
+	} {
+		conn := dial(t, b)
+		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\na byte or two", request)
+		answer, err := io.ReadAll(conn) // to the end of the connection
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+want) {
+			t.Errorf("%s: %q, %v; want %s", request, answer, err, want)
+		}
+	}
+}
+
 func TestALogThatIsFullSaysSo(t *testing.T) {
 	t.Parallel()
 	b := start(t, false, nil, &eventlog.MemoryOptions{MaxTopics: 1})

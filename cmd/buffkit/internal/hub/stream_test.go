@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -153,10 +154,10 @@ func signFor(t *testing.T, b *bundle, user string) string {
 func TestAClientThatNeverReadsHarmsNobody(t *testing.T) {
 	t.Parallel()
 	const events, size = 48, 128 << 10 // 6 MiB: more than the 4 that the system swallows for one client
-	cut := make(chan struct{}, 2)
+	cut := make(chan error, 2)
 	b := start(t, false, &hub.Options{Push: push.Options{
 		WriteTimeout: time.Second,
-		Hooks:        push.Hooks{Disconnected: func(push.Connection, error) { cut <- struct{}{} }},
+		Hooks:        push.Hooks{Disconnected: func(_ push.Connection, cause error) { cut <- cause }},
 	}}, &eventlog.MemoryOptions{Retention: eventlog.Retention{Bytes: -1}})
 
 	stuck := dial(t, b)
@@ -185,7 +186,10 @@ func TestAClientThatNeverReadsHarmsNobody(t *testing.T) {
 		}
 	}
 	select { // the other one is still there
-	case <-cut:
+	case cause := <-cut:
+		if !errors.Is(cause, push.ErrSlow) {
+			t.Errorf("it was cut by %v, want ErrSlow", cause)
+		}
 	case <-time.After(patience):
 		t.Fatal("the stuck client was never cut")
 	}
