@@ -190,7 +190,7 @@ func (s *storm) publishers(ctx context.Context, running *sync.WaitGroup) {
 			}
 			return time.Second + upTo(rng, 2*time.Second)
 		},
-		func(rng *rand.Rand) time.Duration { s.publish(event("quiet", 10)); return upTo(rng, 14*time.Second) },
+		func(rng *rand.Rand) time.Duration { s.publish(event("quiet", 100)); return upTo(rng, 14*time.Second) },
 		func(rng *rand.Rand) time.Duration { s.publish(event("large", 20_000)); return upTo(rng, 2*time.Second) },
 	}
 	for n, kind := range kinds {
@@ -202,8 +202,10 @@ func (s *storm) publishers(ctx context.Context, running *sync.WaitGroup) {
 	}
 }
 
+// event has lines as long as those of a page.
 func event(topic string, size int) push.Event {
-	return push.Event{Topic: topic, Data: bytes.Repeat([]byte("line\n"), size/5)}
+	line := append(bytes.Repeat([]byte("x"), 99), '\n')
+	return push.Event{Topic: topic, Data: bytes.Repeat(line, max(size/len(line), 1))}
 }
 
 // publish doesn't try again: what a broker refused because it was just closed may be in the log or not.
