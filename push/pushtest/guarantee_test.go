@@ -40,15 +40,15 @@ func TestEveryEventOnceInOrderOrAToldGap(t *testing.T) {
 			RetentionOf: func(topic string) eventlog.Retention {
 				switch kind, _, _ := strings.Cut(topic, "/"); kind {
 				case "steady":
-					return eventlog.Retention{Count: 20}
+					return eventlog.Retention{Count: 8}
 				case "batch":
-					return eventlog.Retention{Bytes: 15_000}
+					return eventlog.Retention{Bytes: 6_000}
 				case "burst":
-					return eventlog.Retention{Age: 2 * time.Second}
+					return eventlog.Retention{Age: time.Second}
 				}
 				return eventlog.Retention{}
 			},
-			MaxBytes: 300_000, // fifteen of the large ones
+			MaxBytes: 200_000, // ten of the large ones
 		}, true},
 	}
 	for _, tt := range tests {
