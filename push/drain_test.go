@@ -64,20 +64,21 @@ func TestDrainComesInWaves(t *testing.T) {
 				t.Errorf("%d goodbyes at once, after %v", n, at)
 			}
 		}
-		retries := map[int64]bool{}
+		retries, first, last := map[int64]bool{}, time.Hour, time.Duration(0)
 		for _, s := range all {
 			frames, err := parseFrames(s.w.text())
 			if err != nil {
 				t.Fatal(err)
 			}
 			bye := frames[len(frames)-1].control()
-			if d := time.Duration(bye.Retry) * time.Millisecond; bye.Code != "draining" || d < retry/2 || d > retry/2+window {
+			d := time.Duration(bye.Retry) * time.Millisecond
+			if bye.Code != "draining" || d < retry/2 || d > retry/2+window {
 				t.Errorf("told %+v", bye)
 			}
-			retries[bye.Retry] = true
+			retries[bye.Retry], first, last = true, min(first, d), max(last, d)
 		}
-		if len(retries) < streams*9/10 {
-			t.Errorf("%d clients were given %d different times to come back", streams, len(retries))
+		if len(retries) < streams*9/10 || last-first < window/2 {
+			t.Errorf("%d clients were given %d different times to come back, from %v to %v", streams, len(retries), first, last)
 		}
 		if err := b.Drain(t.Context()); err != nil {
 			t.Errorf("again: %v", err)
@@ -172,6 +173,26 @@ func TestCloseEndsEverything(t *testing.T) {
 		close(hang)
 		if got := authorizing.refusal(); got != "200 closed" {
 			t.Errorf("who was being authorized: %s", got)
+		}
+	})
+}
+
+// Drain makes its list of streams when one is let in but not yet in the index.
+func TestDrainMissesNoStreamThatIsJustBeginning(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		log := &meddling{Log: newLog(t, none), meddle: func() { <-goOn }}
+		b := newBroker(t, push.Public("a"), push.Options{Log: log})
+		s := connect(t, b, "/")
+		drained := make(chan error, 1)
+		go func() { drained <- b.Drain(context.Background()) }()
+		synctest.Wait()
+		close(goOn)
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+		if got := s.refusal(); got != "200 draining" {
+			t.Errorf("got %s", got)
 		}
 	})
 }

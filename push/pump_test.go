@@ -64,6 +64,10 @@ func TestLargeBacklogComesInOrder(t *testing.T) {
 		if most := 2 * bytes / batch; s.w.flushes > most {
 			t.Errorf("%d writes, want at most %d", s.w.flushes, most)
 		}
+		large := slices.DeleteFunc(slices.Clone(s.w.writes), func(n int) bool { return n <= batch })
+		if len(large) != 1 { // the large event, alone
+			t.Errorf("writes of %d bytes, want at most %d", large, batch)
+		}
 	})
 }
 

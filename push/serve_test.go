@@ -593,6 +593,58 @@ func TestConnectionLimitOfASession(t *testing.T) {
 	})
 }
 
+// The last place for a user isn't given twice, to streams that were both let in before either was in the index.
+func TestLastPlaceOfAUserIsGivenOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		log := &meddling{Log: newLog(t, none), meddle: func() { <-goOn }}
+		b := newBroker(t, asUser, push.Options{Log: log, Limits: push.Limits{MaxConnectionsPerUser: 1}})
+		both := []*stream{resume(t, b, "ada", ""), resume(t, b, "ada", "")}
+		close(goOn)
+		if both[0].ended() == both[1].ended() {
+			t.Errorf("refused: %v, %v", both[0].ended(), both[1].ended())
+		}
+		if n := b.Stats().Connections; n != 1 {
+			t.Errorf("%d streams", n)
+		}
+	})
+}
+
+// What is refused anyway costs the app nothing.
+func TestFullBrokerTroublesNoAuthorizeFunc(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		calls := 0
+		b := newBroker(t, func(r *http.Request) (push.Grant, error) {
+			calls++
+			return asUser(r)
+		}, push.Options{Limits: push.Limits{MaxConnections: 1}})
+		s := connect(t, b, "/")
+		if got := connect(t, b, "/").refusal(); got != "200 limit" || calls != 1 {
+			t.Errorf("%s after %d calls", got, calls)
+		}
+		s.close()
+		b.Drain(t.Context())
+		if got := connect(t, b, "/").refusal(); got != "200 draining" || calls != 1 {
+			t.Errorf("%s after %d calls", got, calls)
+		}
+	})
+}
+
+func TestClientsAreGivenDifferentRetries(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBroker(t, push.Public("a"), push.Options{})
+		open, refused := map[string]bool{}, map[string]bool{}
+		for range 20 {
+			open[connect(t, b, "/").frames()[0].retry] = true
+			bye, _, _ := strings.Cut(string(connect(t, b, "/?topic=x").w.buf), "\n")
+			refused[bye] = true
+		}
+		if len(open) < 15 || len(refused) < 15 {
+			t.Errorf("%d different retries at the start and %d in refusals, for 20 clients each", len(open), len(refused))
+		}
+	})
+}
+
 // Of those that race for the last places exactly so many win.
 func TestConnectionLimitsAreExact(t *testing.T) {
 	t.Parallel()

@@ -224,6 +224,7 @@ type sink struct {
 	buf      []byte      // written
 	flushed  int         // of them
 	flushes  int
+	writes   []int // bytes of each
 	deadline time.Time
 	armed    []time.Duration // what each deadline left for its write, 0 for a clear
 	went     chan struct{}   // not nil while the client doesn't read; closed when it does again
@@ -248,7 +249,7 @@ func (w *sink) Write(p []byte) (int, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.buf = append(w.buf, p...)
+	w.buf, w.writes = append(w.buf, p...), append(w.writes, len(p))
 	return len(p), nil
 }
 

@@ -123,6 +123,11 @@ func TestTokenIsRefused(t *testing.T) {
 		t.Fatalf("a token that is like ours: %v", err)
 	}
 	flip := func(s string) string { return string(s[0]^1) + s[1:] }
+	sameBytes := func(s string) string { // 32 bytes are 43 digits, whose last two bits are no part of them
+		const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		last := strings.IndexByte(digits, s[len(s)-1])
+		return s[:len(s)-1] + string(digits[last^1])
+	}
 	tests := []struct{ name, token string }{
 		{"empty", ""},
 		{"not a token", "hello"},
@@ -130,6 +135,7 @@ func TestTokenIsRefused(t *testing.T) {
 		{"four parts", good + "." + sum},
 		{"no signature", head + "." + body + "."},
 		{"another signature", head + "." + body + "." + flip(sum)},
+		{"the same signature in other digits", head + "." + body + "." + sameBytes(sum)},
 		{"a changed body", head + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"gen":9}`)) + "." + sum},
 		{"a changed head", flip(head) + "." + rest},
 		{"padding", good + "="},

@@ -129,7 +129,7 @@ func TestASecretThatCannotBeUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"token --publish a", "serve --addr localhost:0"} {
-		run(t, "", append(strings.Fields(command), "--secret-file", short)...).want(t, 1, short, "32", "--new-secret")
+		run(t, "", append(strings.Fields(command), "--secret-file", short)...).want(t, 2, short, "32", "--new-secret")
 		run(t, "", append(strings.Fields(command), "--secret-file", short+".none")...).want(t, 1, "no such file")
 	}
 }
@@ -145,6 +145,10 @@ func TestTokenInJSON(t *testing.T) {
 
 // The environment is the process's, so this test runs alone.
 func TestTheEnvironmentStandsInForFlags(t *testing.T) {
+	t.Setenv("BUFFKIT_SECRET", "hunter2")
+	for _, command := range []string{"token --publish a", "serve --addr localhost:0"} {
+		run(t, "", strings.Fields(command)...).want(t, 2, "$BUFFKIT_SECRET", "32", "--new-secret")
+	}
 	secret := strings.TrimSpace(run(t, "", "token", "--new-secret").stdout)
 	t.Setenv("BUFFKIT_SECRET", secret)
 	_, url := serve(t)

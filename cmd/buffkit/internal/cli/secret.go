@@ -10,6 +10,7 @@ import (
 const secretVar = "BUFFKIT_SECRET"
 
 // loadKeys reads the secrets from the file, or from the environment if none is named. It returns nil if there is neither.
+// A secret that can't be one is wrong usage; a file that can't be read may be so for any reason.
 func loadKeys(file string) (*access.Keys, error) {
 	from, text := "$"+secretVar, os.Getenv(secretVar)
 	if file != "" {
@@ -24,7 +25,7 @@ func loadKeys(file string) (*access.Keys, error) {
 	}
 	keys, err := access.ParseKeys(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; make one with: buffkit token --new-secret", from, err)
+		return nil, usagef("%s: %w; make one with: buffkit token --new-secret", from, err)
 	}
 	return keys, nil
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/buffkit/buffkit/cmd/buffkit/internal/loopback"
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/push"
 )
@@ -34,6 +35,7 @@ const (
 	drainWindow    = time.Second     // and at the terminal after Ctrl-C
 	shutdownTime   = 5 * time.Second // for requests under way
 	headerTimeout  = 5 * time.Second // for a client to send its request
+	bodyTimeout    = 5 * time.Second // and its body
 	maxRequestBody = 4 << 10         // a line of the list, with room
 )
 
@@ -96,7 +98,8 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	return ln, nil
 }
 
-// address returns the host that was asked for, which people know, with the port it became.
+// address returns the host that was asked for, which people know, with the port it became. Where Serve answers to loopback names
+// only, another name of this machine becomes its address.
 func address(asked string, ln net.Listener) string {
 	host, _, err := net.SplitHostPort(asked)
 	_, port, err2 := net.SplitHostPort(ln.Addr().String())
@@ -105,6 +108,9 @@ func address(asked string, ln net.Listener) string {
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
+	}
+	if loopback.Listens(ln) && !loopback.IsName(host) {
+		return ln.Addr().String()
 	}
 	return net.JoinHostPort(host, port)
 }
@@ -120,6 +126,8 @@ type Demo struct {
 	run       string
 	retention int
 	interval  time.Duration
+
+	bodyTimeout time.Duration
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -154,6 +162,8 @@ func start(opts Options, r rhythm) (*Demo, error) {
 		run:       rand.Text(),
 		retention: r.retention,
 		interval:  r.pulse,
+
+		bodyTimeout: bodyTimeout,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
@@ -208,13 +218,29 @@ func watchMachine(ctx context.Context, logger *slog.Logger, every time.Duration,
 }
 
 // ServeHTTP serves the page, its stream and its switches.
-func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.handler.ServeHTTP(w, r) }
+func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.inTime(d.handler).ServeHTTP(w, r) }
+
+// inTime bounds how long the body of a request may take to come in, also of one that is refused: net/http reads what is left of
+// it before it sends the answer. Nothing here works longer than that on a request with a body.
+func (d *Demo) inTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d.bodyTimeout)) // a writer may hide it, in a test say
+		}
+		next.ServeHTTP(w, r)
+	})
+}
 
 // Serve serves the listener, with the switch, until ctx ends. Then it says goodbye to the tabs, which reconnect and find out that
-// nobody is there, and waits for requests under way. It closes the listener.
+// nobody is there, and waits for requests under way. It closes the listener. On a loopback address it answers to loopback names
+// only, so that no web page can read or edit through a name of its own that leads here.
 func (d *Demo) Serve(ctx context.Context, ln net.Listener) error {
+	handler := d.handler
+	if loopback.Listens(ln) {
+		handler = loopback.Only(handler, http.HandlerFunc(misdirected))
+	}
 	server := &http.Server{
-		Handler:           d,
+		Handler:           d.inTime(handler),
 		ConnContext:       withLine,
 		ReadHeaderTimeout: headerTimeout,
 		ErrorLog:          slog.NewLogLogger(d.logger.Handler(), slog.LevelDebug),
@@ -235,6 +261,11 @@ func (d *Demo) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("demo: shut down: %w", err)
 	}
 	return nil
+}
+
+func misdirected(w http.ResponseWriter, r *http.Request) {
+	http.Error(w, fmt.Sprintf("the demo answers to localhost and loopback addresses only, not to %.128q", r.Host),
+		http.StatusMisdirectedRequest)
 }
 
 // Close stops what New started and waits for it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -99,6 +100,69 @@ func TestPageObeysItsContentPolicy(t *testing.T) {
 		if status != http.StatusOK || header.Get("Content-Type") != want || body == "" {
 			t.Errorf("%s: status %d, %q, %d bytes", file[1], status, header.Get("Content-Type"), len(body))
 		}
+	}
+}
+
+// A page whose own name was made to lead here is the same origin to a browser.
+func TestForeignNamesAreMisdirected(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	for host, want := range map[string]int{
+		"localhost": 200, s.addr: 200, "evil.example": 421, "evil.example:8080": 421, "127.0.0.1.evil.example": 421,
+	} {
+		for method, path := range map[string]string{"GET": "/", "POST": "/list"} {
+			r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.addr+path, strings.NewReader("text=x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("HX-Request", "true")
+			answer, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != want {
+				t.Errorf("%s %s at %s: %s, want %d", method, path, host, answer.Status, want)
+			}
+		}
+	}
+}
+
+// Whoever begins a body and never ends it is answered and cut, also where the request is refused unread.
+func TestABodyThatStallsIsCut(t *testing.T) {
+	t.Parallel()
+	d, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.SetBodyTimeout(50 * time.Millisecond)
+	s := serveDemo(t, d)
+	for name, head := range map[string]string{
+		"a form":      "POST /list HTTP/1.1\r\nHost: localhost\r\nHX-Request: true\r\n",
+		"a switch":    "POST /network HTTP/1.1\r\nHost: localhost\r\n",
+		"misdirected": "POST /list HTTP/1.1\r\nHost: evil.example\r\n",
+		"not found":   "POST /nowhere HTTP/1.1\r\nHost: localhost\r\n",
+	} {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil { // how long the test waits; nothing is judged by it
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, head+"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntext=half"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn) // until the server hangs up
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 4") {
+			t.Errorf("%s: %.60q, %v", name, answer, err)
+		}
+	}
+	if _, _, page := s.get("/"); strings.Contains(page, "half") {
+		t.Error("half a form was taken")
 	}
 }
 
@@ -483,7 +547,7 @@ func TestListIsBounded(t *testing.T) {
 		t.Errorf("a line without a number: %s", answer.Status)
 	}
 	answer := s.post("/list", url.Values{"text": {strings.Repeat("x", 8<<10)}})
-	if answer.StatusCode != http.StatusUnprocessableEntity {
+	if answer.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("a body over the bound: %s", answer.Status)
 	}
 }

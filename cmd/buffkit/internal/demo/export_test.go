@@ -28,6 +28,9 @@ func StartFast(opts Options, pulse, sample, drain time.Duration, retention int) 
 	return start(opts.withDefaults(), rhythm{pulse, sample, drain, retention})
 }
 
+// SetBodyTimeout is for before Serve.
+func (d *Demo) SetBodyTimeout(t time.Duration) { d.bodyTimeout = t }
+
 // Sampler returns the function that samples this machine.
 func Sampler(ctx context.Context, logger *slog.Logger) func(context.Context) Sample {
 	return newSampler(ctx, logger).sample

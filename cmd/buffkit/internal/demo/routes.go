@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 
 	"github.com/buffkit/buffkit/push"
@@ -41,7 +42,7 @@ func (d *Demo) routes() http.Handler {
 
 // protect sets the headers of every answer, refuses what another site posts, and bounds what anybody sends.
 func protect(next http.Handler) http.Handler {
-	next = http.NewCrossOriginProtection().Handler(next)
+	next = http.NewCrossOriginProtection().Handler(wholeForm(next))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", contentPolicy)
@@ -49,6 +50,28 @@ func protect(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		r.Body = http.MaxBytesReader(w, r.Body, maxRequestBody)
 		next.ServeHTTP(w, r)
+	})
+}
+
+// wholeForm refuses a form that doesn't come in whole, of which PostFormValue would tell nothing but empty fields.
+func wholeForm(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			next.ServeHTTP(w, r)
+			return
+		}
+		err := r.ParseForm()
+		var over *http.MaxBytesError
+		switch {
+		case err == nil:
+			next.ServeHTTP(w, r)
+		case errors.As(err, &over):
+			http.Error(w, "the form is too large", http.StatusRequestEntityTooLarge)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			http.Error(w, "the form took too long", http.StatusRequestTimeout)
+		default:
+			http.Error(w, "the form can't be read: "+err.Error(), http.StatusBadRequest)
+		}
 	})
 }
 

@@ -49,6 +49,11 @@ func serve(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveDemo(t, d)
+}
+
+func serveDemo(t *testing.T, d *demo.Demo) *server {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -72,13 +72,14 @@ func checkTopic(topic string) error {
 	return nil
 }
 
-// authorizeStream is the broker's AuthorizeFunc. What isn't one of the broker's own refusals becomes one.
+// authorizeStream is the broker's AuthorizeFunc. What isn't one of the broker's own refusals becomes one, and
+// so does a topic's name that isn't one: the broker wouldn't say what is wrong with it.
 func (h *Hub) authorizeStream(r *http.Request) (push.Grant, error) {
 	grant, topics, err := h.mayRead(r)
 	if err == nil {
 		return push.Grant{User: grant.User, Topics: topics, Expires: grant.Expires}, nil
 	}
-	if errors.Is(err, push.ErrUnauthorized) || errors.Is(err, push.ErrForbidden) || errors.Is(err, push.ErrBadTopic) {
+	if errors.Is(err, push.ErrUnauthorized) || errors.Is(err, push.ErrForbidden) {
 		return push.Grant{}, err
 	}
 	if p := told(err); p != nil {

@@ -2,12 +2,11 @@ package hub
 
 import (
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 
+	"github.com/buffkit/buffkit/cmd/buffkit/internal/loopback"
 	"github.com/rs/cors"
 )
 
@@ -38,7 +37,10 @@ func (h *Hub) guard(next http.Handler) (http.Handler, error) {
 		}).Handler(next)
 	}
 	if h.keys == nil {
-		next = h.onlyLoopbackNames(next)
+		next = loopback.Only(next, h.answer(func(_ http.ResponseWriter, r *http.Request) error {
+			return newProblem(http.StatusMisdirectedRequest, "misdirected",
+				"with --insecure the hub answers to localhost and loopback addresses only, not to %.128q", r.Host)
+		}))
 	}
 	return next, nil
 }
@@ -51,33 +53,4 @@ func checkOrigin(origin string) error {
 		return fmt.Errorf("origin %q: give scheme and host as a browser sends them, one origin each: https://app.example.com", origin)
 	}
 	return nil
-}
-
-// onlyLoopbackNames keeps web pages out of a hub without access control: a page's own name can be made to lead to
-// 127.0.0.1 (DNS rebinding), and is then the same origin to a browser.
-func (h *Hub) onlyLoopbackNames(next http.Handler) http.Handler {
-	refuse := h.answer(func(_ http.ResponseWriter, r *http.Request) error {
-		return newProblem(http.StatusMisdirectedRequest, "misdirected",
-			"with --insecure the hub answers to localhost and loopback addresses only, not to %.128q", r.Host)
-	})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if loopbackName(r.Host) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		refuse.ServeHTTP(w, r)
-	})
-}
-
-func loopbackName(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }

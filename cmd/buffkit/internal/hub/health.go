@@ -2,7 +2,10 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/buffkit/buffkit/push"
 )
@@ -22,13 +25,10 @@ func (h *Hub) ready(w http.ResponseWriter, r *http.Request) error {
 	if h.draining.Load() {
 		return push.ErrDraining
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.opts.CheckTimeout)
-	defer cancel()
-	if err := h.broker.Check(ctx); err != nil {
+	if err := h.check(r.Context()); err != nil {
 		if r.Context().Err() != nil {
 			return err
 		}
-		h.opts.Logger.WarnContext(ctx, "not ready", "error", err)
 		if p := told(err); p != nil {
 			return p
 		}
@@ -36,4 +36,58 @@ func (h *Hub) ready(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, status{"ok"})
 	return nil
+}
+
+// health is what the last canary proved, which all who ask share.
+type health struct {
+	mu   sync.Mutex // guards last
+	last *canary
+}
+
+type canary struct {
+	began time.Time
+	done  chan struct{}
+	err   error // read after done is closed
+}
+
+// next returns the canary to wait for. Whoever gets a fresh one has to send it.
+func (s *health) next(interval time.Duration) (c *canary, fresh bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.last; c != nil {
+		select {
+		case <-c.done:
+			if time.Since(c.began) < interval {
+				return c, false
+			}
+		default:
+			return c, false
+		}
+	}
+	s.last = &canary{began: time.Now(), done: make(chan struct{})}
+	return s.last, true
+}
+
+var errPanicked = errors.New("the check panicked")
+
+// check returns what the canary of this moment proves. The first who asks sends it, for the others too: it goes on when that
+// one has gone.
+func (h *Hub) check(ctx context.Context) error {
+	c, fresh := h.health.next(h.opts.CheckInterval)
+	if fresh {
+		c.err = errPanicked // unless it returns
+		defer close(c.done)
+		send, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.opts.CheckTimeout)
+		defer cancel()
+		if c.err = h.broker.Check(send); c.err != nil {
+			h.opts.Logger.WarnContext(ctx, "not ready", "error", c.err)
+		}
+		return c.err
+	}
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

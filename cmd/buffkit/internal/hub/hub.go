@@ -18,6 +18,7 @@ const (
 	DefaultMaxBatchBytes = 8 << 20          // eight events of the default largest size
 	DefaultBodyTimeout   = 30 * time.Second // the default batch at 2 Mbit/s
 	DefaultCheckTimeout  = 2 * time.Second  // under the 3 s that probes commonly wait
+	DefaultCheckInterval = time.Second      // probes commonly ask every 10 s, so each still gets a canary of its own
 )
 
 // Options of New. Zero fields mean the defaults.
@@ -34,6 +35,9 @@ type Options struct {
 	BodyTimeout time.Duration
 	// CheckTimeout is how long the canary of /readyz may take. Default DefaultCheckTimeout.
 	CheckTimeout time.Duration
+	// CheckInterval is how long what a canary proved is good for: anybody may ask /readyz, and a canary is a write. Default
+	// DefaultCheckInterval.
+	CheckInterval time.Duration
 	// Logger gets what nobody else is told. Default: slog.Default().
 	Logger *slog.Logger
 }
@@ -47,6 +51,7 @@ type Hub struct {
 	root   http.Handler
 
 	draining atomic.Bool // /readyz says no
+	health   health
 }
 
 // sessionPurpose derives the keys of session tokens from the secrets, so that no token of one kind verifies as the other.
@@ -95,6 +100,7 @@ func (o *Options) withDefaults() Options {
 	c.MaxBatchBytes = or(c.MaxBatchBytes, DefaultMaxBatchBytes)
 	c.BodyTimeout = or(c.BodyTimeout, DefaultBodyTimeout)
 	c.CheckTimeout = or(c.CheckTimeout, DefaultCheckTimeout)
+	c.CheckInterval = or(c.CheckInterval, DefaultCheckInterval)
 	c.Logger = or(c.Logger, slog.Default())
 	c.Push.Logger = or(c.Push.Logger, c.Logger)
 	return c

@@ -19,6 +19,10 @@ import (
 // maxBatchEvents bounds a batch: an event takes a few hundred bytes here, however short its line.
 const maxBatchEvents = 10_000 // what the log keeps of a topic by default
 
+// keySeparator stands between a batch's idempotency key and the number of the event. It is in no key that anybody gives: net/http
+// refuses a header with a control character, and parseLine such a member. Not NUL, which SQL databases don't keep as text.
+const keySeparator = "\x1f"
+
 // batch is a body of NDJSON: a line an event.
 type batch struct {
 	events []push.Event
@@ -55,7 +59,7 @@ func parseBatch(body []byte, about push.Event) (*batch, error) {
 			return nil, onLine(line, badRequest("%v", err))
 		}
 		if event.IdempotencyKey == "" && about.IdempotencyKey != "" {
-			event.IdempotencyKey = about.IdempotencyKey + "/" + strconv.Itoa(len(b.events)+1)
+			event.IdempotencyKey = about.IdempotencyKey + keySeparator + strconv.Itoa(len(b.events)+1)
 		}
 		b.events = append(b.events, event)
 		b.lines = append(b.lines, line)
@@ -79,6 +83,9 @@ func parseLine(text []byte, about push.Event) (push.Event, error) {
 	if err := json.Unmarshal(text, &object); err != nil {
 		return push.Event{}, fmt.Errorf(`isn't a JSON object like {"data":"hello"}: %w`, err)
 	}
+	if name, ok := repeated(text); ok {
+		return push.Event{}, fmt.Errorf("has the member %.64q twice", name)
+	}
 	event := push.Event{Topic: about.Topic, Name: about.Name, Key: about.Key}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if !slices.Contains(members, name) {
@@ -98,6 +105,9 @@ func parseLine(text []byte, about push.Event) (push.Event, error) {
 		case "topic":
 			event.Topic = s
 		case "idempotency_key":
+			if strings.ContainsFunc(s, isControl) {
+				return event, fmt.Errorf("%q has a control character, which the header couldn't have either", name)
+			}
 			event.IdempotencyKey = s
 		}
 	}
@@ -109,6 +119,32 @@ func parseLine(text []byte, about push.Event) (push.Event, error) {
 	}
 	return event, checkName(event.Name)
 }
+
+// repeated returns a member that a valid JSON object has twice. Package encoding/json would take the last without a word.
+func repeated(object []byte) (string, bool) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	_, _ = d.Token() // {
+	seen := make(map[string]bool, len(members))
+	for d.More() {
+		token, err := d.Token()
+		name, ok := token.(string)
+		if err != nil || !ok {
+			return "", false // it isn't valid
+		}
+		if seen[name] {
+			return name, true
+		}
+		seen[name] = true
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return "", false
+		}
+	}
+	return "", false
+}
+
+// isControl tells what the value of a header can't have.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 func stringOf(value json.RawMessage) (string, error) {
 	if value[0] != '"' {

@@ -25,9 +25,9 @@ func TestABatchIsALineAnEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []push.Event{
-		{Topic: "news", Name: "headline", Data: []byte("one"), IdempotencyKey: "req/1"},
+		{Topic: "news", Name: "headline", Data: []byte("one"), IdempotencyKey: "req\x1f1"},
 		{Topic: "other", Name: "e", Key: "k", Data: []byte("two\nlines"), IdempotencyKey: "mine"},
-		{Topic: "news", Name: "headline", Data: []byte("😀 \\ud800 \ufffd"), IdempotencyKey: "req/3"},
+		{Topic: "news", Name: "headline", Data: []byte("😀 \\ud800 \ufffd"), IdempotencyKey: "req\x1f3"},
 	}
 	if !reflect.DeepEqual(events, want) {
 		t.Errorf("got  %q\nwant %q", events, want)
@@ -56,6 +56,10 @@ func TestABadLineIsNamed(t *testing.T) {
 		{"half a surrogate pair", `{"data":"\ud83d"}`, "surrogate"},
 		{"surrogates in the wrong order", `{"data":"\ude00\ud83d"}`, "surrogate"},
 		{"a surrogate and something else", `{"data":"\ud83d\u0041"}`, "surrogate"},
+		{"idempotency key like a derived one", `{"data":"a","idempotency_key":"8\u001f1"}`, `"idempotency_key" has a control character`},
+		{"data twice", `{"data":"x","data":"y"}`, `the member "data" twice`},
+		{"the same twice", `{"data":"x","key":"k","key":"k"}`, `the member "key" twice`},
+		{"twice, once with an escape", `{"data":"x","event":"a","d\u0061ta":"y"}`, `the member "data" twice`},
 		{"half a pair in a key", `{"data":"a","key":"\udfff"}`, `"key" has half a surrogate`},
 	}
 	for _, tt := range tests {
@@ -87,7 +91,7 @@ func TestABatchWithoutEventsOrTopicIsRefused(t *testing.T) {
 func FuzzBatch(f *testing.F) {
 	for _, seed := range []string{
 		"{\"data\":\"a\"}\n{\"data\":\"b\",\"event\":\"e\",\"key\":\"k\",\"topic\":\"t\",\"idempotency_key\":\"i\"}\n",
-		`{"data":"\ud83d\ude00"}`, `{"data":"\ud83d"}`, `{"data":"\\ud83d\u0000"}`, "{\"data\":\"\xff\"}", "null\n[]\n{}", "\n\n",
+		`{"data":"\ud83d\ude00"}`, `{"data":"\ud83d"}`, `{"data":"\\ud83d\u0000"}`, "{\"data\":\"\xff\"}", "null\n[]\n{}", "\n\n", `{"data":"x","data":"y"}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -115,7 +119,7 @@ func FuzzBatch(f *testing.F) {
 				t.Fatalf("line %d: characters were replaced: %q", lines[i], plain)
 			}
 			if event.IdempotencyKey == "" && plain["idempotency_key"] == "" {
-				t.Fatalf("line %d has no idempotency key, want %s", lines[i], fmt.Sprintf("req/%d", i+1))
+				t.Fatalf("line %d has no idempotency key, want %s", lines[i], fmt.Sprintf("%q", fmt.Sprintf("req\x1f%d", i+1)))
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -84,6 +85,44 @@ func TestPublishingAgainWithAKeyStoresOnce(t *testing.T) {
 	if got := b.history("topic=news").data(); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("kept %q", got)
 	}
+}
+
+func TestABatchsKeyIsNoOtherEventsKey(t *testing.T) {
+	t.Parallel()
+	b := start(t, false, nil, nil)
+	batch := func(body string, headers ...string) {
+		t.Helper()
+		if a := b.do("POST", "/events?topic=news", body, append(headers, "Content-Type", ndjson)...); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	var want []string
+	for i, separator := range []string{"/", " ", "\t", ":", "\u00a0", "\xff"} { // whatever a header can have
+		key := fmt.Sprint("k", i)
+		single, first, second := key+" alone", key+" first", key+" second"
+		b.publish("news", single, "Idempotency-Key", key+separator+"1")
+		batch(fmt.Sprintf("{\"data\":%q}\n{\"data\":%q}", first, second), "Idempotency-Key", key)
+		want = append(want, single, first, second)
+	}
+	batch(`{"data":"line","idempotency_key":"9/1"}`)
+	batch(`{"data":"batch"}`, "Idempotency-Key", "9")
+	if got := b.history("topic=news").data(); !slices.Equal(got, append(want, "line", "batch")) {
+		t.Errorf("kept %q", got)
+	}
+	// What would make the hub's own separator is refused before it gets here.
+	conn := dial(t, b)
+	fmt.Fprint(conn, "POST /events?topic=news HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: 9\x1f1\r\nContent-Length: 1\r\n\r\nx")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("a control character in the header: %s", resp.Status)
+	}
+	batch(`{"data":"x"}`, "Idempotency-Key", strings.Repeat("k", eventlog.MaxTopicBytes-2))
+	b.do("POST", "/events?topic=news", `{"data":"x"}`, "Content-Type", ndjson, "Idempotency-Key", strings.Repeat("k", eventlog.MaxTopicBytes-1)).
+		want(t, 400, "invalid_event", "line 1")
 }
 
 func TestWhatABodyMayBe(t *testing.T) {

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,22 +79,23 @@ func TestARefusedStream(t *testing.T) {
 		query  string
 		status int
 		code   string
+		says   string
 	}{
-		{"no topic", open, "", 400, "no_topic"},
-		{"reserved topic", open, "topic=~all", 400, "bad_request"},
-		{"endless topic", open, "topic=" + strings.Repeat("a", 300), 400, "bad_request"},
-		{"topic that isn't UTF-8", open, "topic=%ff", 400, "bad_request"},
-		{"too many topics", open, "topic=a&topic=b&topic=c", 400, "too_many_topics"},
-		{"no token", closed, "topic=news", 401, "unauthorized"},
-		{"garbage for a token", closed, "topic=news&access_token=garbage", 401, "access_invalid"},
-		{"topic that isn't granted", closed, "topic=news&topic=orders" + news, 403, "forbidden"},
-		{"reserved topic with a token", closed, "topic=~user/ann" + news, 400, "bad_request"},
+		{"no topic", open, "", 400, "no_topic", ""},
+		{"reserved topic", open, "topic=~all", 400, "bad_request", "reserved"},
+		{"endless topic", open, "topic=" + strings.Repeat("a", 300), 400, "bad_request", "255"},
+		{"topic that isn't UTF-8", open, "topic=%ff", 400, "bad_request", "UTF-8"},
+		{"too many topics", open, "topic=a&topic=b&topic=c", 400, "too_many_topics", ""},
+		{"no token", closed, "topic=news", 401, "unauthorized", ""},
+		{"garbage for a token", closed, "topic=news&access_token=garbage", 401, "access_invalid", ""},
+		{"topic that isn't granted", closed, "topic=news&topic=orders" + news, 403, "forbidden", ""},
+		{"reserved topic with a token", closed, "topic=~user/ann" + news, 400, "bad_request", "reserved"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.b.do("GET", "/events?"+tt.query, "").want(t, tt.status, tt.code, "")
-			tt.b.do("GET", "/events?"+tt.query, "", "Accept", "text/event-stream", "Buffkit-Client", "x/1").want(t, tt.status, tt.code, "")
+			tt.b.do("GET", "/events?"+tt.query, "").want(t, tt.status, tt.code, tt.says)
+			tt.b.do("GET", "/events?"+tt.query, "", "Accept", "text/event-stream", "Buffkit-Client", "x/1").want(t, tt.status, tt.code, tt.says)
 			s := tt.b.stream(tt.query)
 			if s.status != http.StatusOK {
 				t.Errorf("an EventSource sees %d", s.status)
@@ -243,7 +247,7 @@ func TestDrainSaysGoodbye(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	b := start(t, false, nil, nil)
+	b := start(t, false, &hub.Options{CheckInterval: time.Nanosecond}, nil)
 	for _, path := range []string{"/livez", "/readyz"} {
 		if a := b.do("GET", path, ""); a.status != 200 || a.body != "{\"status\":\"ok\"}\n" {
 			t.Errorf("%s: %d %q", path, a.status, a.body)
@@ -267,4 +271,64 @@ func TestALogThatHasGoneDeafIsNotReady(t *testing.T) {
 	t.Parallel()
 	b := startOn(t, deaf{eventlog.NewMemory(nil)}, &hub.Options{CheckTimeout: 50 * time.Millisecond})
 	b.do("GET", "/readyz", "").want(t, 503, "not_ready", "log")
+}
+
+// slow is a log that counts what is appended, and can be made to wait with it.
+type slow struct {
+	eventlog.Log
+	appended atomic.Int64
+	goOn     chan struct{}
+}
+
+func (l *slow) Append(ctx context.Context, events ...eventlog.Event) ([]eventlog.Cursor, error) {
+	l.appended.Add(1)
+	select {
+	case <-l.goOn:
+		return l.Log.Append(ctx, events...)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func TestWhoAsksForHealthSharesACanary(t *testing.T) {
+	t.Parallel()
+	log := &slow{Log: eventlog.NewMemory(nil), goOn: make(chan struct{})}
+	b := startOn(t, log, &hub.Options{CheckTimeout: patience, CheckInterval: patience})
+
+	// The first who asks goes before there is an answer; the others get it all the same.
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	req := httptest.NewRequestWithContext(ctx, "GET", "http://localhost/readyz", nil)
+	go func() { defer close(left); b.hub.ServeHTTP(httptest.NewRecorder(), req) }()
+	for log.appended.Load() == 0 {
+		runtime.Gosched()
+	}
+	leave()
+	var asking sync.WaitGroup
+	for range 20 {
+		asking.Go(func() {
+			if a := b.do("GET", "/readyz", ""); a.status != 200 {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		})
+	}
+	close(log.goOn)
+	asking.Wait()
+	<-left
+	if n := log.appended.Load(); n != 1 {
+		t.Errorf("%d canaries, want one for all", n)
+	}
+}
+
+func TestAnAnswerOfHealthGrowsOld(t *testing.T) {
+	t.Parallel()
+	log := &slow{Log: eventlog.NewMemory(nil), goOn: make(chan struct{})}
+	close(log.goOn)
+	b := startOn(t, log, &hub.Options{CheckInterval: time.Nanosecond})
+	for range 3 {
+		b.do("GET", "/readyz", "")
+	}
+	if n := log.appended.Load(); n != 3 {
+		t.Errorf("%d canaries, want 3", n)
+	}
 }
