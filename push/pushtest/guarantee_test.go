@@ -40,9 +40,9 @@ func TestEveryEventOnceInOrderOrAToldGap(t *testing.T) {
 			RetentionOf: func(topic string) eventlog.Retention {
 				switch kind, _, _ := strings.Cut(topic, "/"); kind {
 				case "steady":
-					return eventlog.Retention{Count: 5}
+					return eventlog.Retention{Count: 8}
 				case "batch":
-					return eventlog.Retention{Bytes: 5_000}
+					return eventlog.Retention{Bytes: 6_000}
 				case "burst":
 					return eventlog.Retention{Age: time.Second}
 				}
@@ -190,7 +190,7 @@ func (s *storm) publishers(ctx context.Context, running *sync.WaitGroup) {
 			}
 			return time.Second + upTo(rng, 2*time.Second)
 		},
-		func(rng *rand.Rand) time.Duration { s.publish(event("quiet", 10)); return upTo(rng, 14*time.Second) },
+		func(rng *rand.Rand) time.Duration { s.publish(event("quiet", 100)); return upTo(rng, 14*time.Second) },
 		func(rng *rand.Rand) time.Duration { s.publish(event("large", 20_000)); return upTo(rng, 2*time.Second) },
 	}
 	for n, kind := range kinds {
@@ -202,8 +202,10 @@ func (s *storm) publishers(ctx context.Context, running *sync.WaitGroup) {
 	}
 }
 
+// event has lines as long as those of a page.
 func event(topic string, size int) push.Event {
-	return push.Event{Topic: topic, Data: bytes.Repeat([]byte("line\n"), size/5)}
+	line := append(bytes.Repeat([]byte("x"), 99), '\n')
+	return push.Event{Topic: topic, Data: bytes.Repeat(line, max(size/len(line), 1))}
 }
 
 // publish doesn't try again: what a broker refused because it was just closed may be in the log or not.
@@ -214,9 +216,12 @@ func (s *storm) publish(events ...push.Event) {
 // cut does something bad to every connection, about every second, until the context ends.
 func (s *storm) cut(ctx context.Context) {
 	rng := s.rng(100)
-	for pause(ctx, 10*time.Millisecond) {
+	for last := time.Now(); pause(ctx, 10*time.Millisecond); {
+		now := time.Now()
+		chance := now.Sub(last).Seconds()
+		last = now
 		for _, c := range s.proxy.Conns() {
-			if rng.IntN(100) > 0 {
+			if rng.Float64() > chance {
 				continue
 			}
 			s.cuts.Add(1)
