@@ -25,7 +25,7 @@ type Broker struct {
 	sessions  *sessions
 	wakes     *dispatcher
 	streams   index
-	open      atomic.Int64 // streams, for Limits.MaxConnections
+	open      atomic.Int64 // streams; raised under mu
 	ids       atomic.Uint64
 	warned    sync.Map // types of ResponseWriter that were complained about
 
@@ -54,7 +54,7 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 		b.log, b.ownsLog = eventlog.NewMemory(nil), true
 	}
 	b.keys = newKeyring(o.Keys, o.TokenTTL)
-	b.sessions = newSessions(o.SessionTTL, o.TokenGrace, o.TokenTTL)
+	b.sessions = newSessions(&b.opts)
 	b.streams.init()
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.running.Go(b.watch)
@@ -65,7 +65,8 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 
 // Publish stores an event and returns its cursor, which is its id on the wire. It doesn't wait for any client.
 //
-// Errors: ErrBadTopic, ErrClosed, the context's, and those of the log's Append: *eventlog.EventError, eventlog.ErrFull.
+// Errors: ErrBadTopic, ErrClosed, the context's, and those of the log's Append: *eventlog.EventError, eventlog.ErrFull, eventlog.ErrClosed
+// if the log was closed before the broker.
 func (b *Broker) Publish(ctx context.Context, event Event) (eventlog.Cursor, error) {
 	return one(b.PublishAll(ctx, event))
 }
@@ -123,6 +124,9 @@ func (b *Broker) append(ctx context.Context, events []Event) ([]eventlog.Cursor,
 		return nil, fmt.Errorf("publish: %w", ErrClosed)
 	}
 	cursors, err := b.log.Append(ctx, events...)
+	if err != nil && b.ctx.Err() != nil {
+		err = ErrClosed // meanwhile
+	}
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
@@ -155,8 +159,11 @@ func (b *Broker) Stats() Stats {
 // It returns the error of the log, or the context's when the canary doesn't come: give it a deadline.
 func (b *Broker) Check(ctx context.Context) error {
 	sung := b.wakes.awaitCanary()
-	if _, err := b.append(ctx, []Event{{Topic: topicCanary}}); err != nil {
-		return err
+	if b.ctx.Err() != nil {
+		return ErrClosed
+	}
+	if _, err := b.log.Append(ctx, Event{Topic: topicCanary}); err != nil {
+		return fmt.Errorf("push: canary: %w", err)
 	}
 	select {
 	case <-sung:
@@ -205,15 +212,32 @@ func (b *Broker) endStreams(cause error) {
 	cut.Stop()
 }
 
-// enter counts a stream in, unless the broker is going down.
+// enter counts a stream in, unless the broker is going down or full.
 func (b *Broker) enter() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.goingDownLocked(); err != nil {
+	if err := b.hasRoomLocked(); err != nil {
 		return err
 	}
 	b.handlers.Add(1)
 	b.open.Add(1)
+	return nil
+}
+
+// hasRoom is what enter will say, unless things change.
+func (b *Broker) hasRoom() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.hasRoomLocked()
+}
+
+func (b *Broker) hasRoomLocked() error {
+	if err := b.goingDownLocked(); err != nil {
+		return err
+	}
+	if b.open.Load() >= int64(b.opts.Limits.MaxConnections) {
+		return ErrTooManyConnections
+	}
 	return nil
 }
 

@@ -115,7 +115,7 @@ const slowRetries = 5
 // later than those that just lost a stream.
 func (b *Broker) retryAfter(err error) time.Duration {
 	switch err {
-	case ErrDraining, ErrClosed:
+	case ErrDraining, ErrClosed, eventlog.ErrClosed:
 		return b.opts.Retry/2 + rand.N(b.opts.DrainWindow)
 	case ErrUnauthorized, ErrForbidden, ErrBadTopic, ErrTooManyTopics, ErrTooManyConnections:
 		return b.jitter(slowRetries * b.opts.Retry)

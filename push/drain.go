@@ -11,7 +11,7 @@ const drainWaves = 20 // goodbyes come in so many groups: each is a twentieth of
 // Drain sends the clients away before the server goes down: in waves over Options.DrainWindow, each with a time to return of its own,
 // so that neither they nor the servers they return to feel a stampede. New streams are refused meanwhile, and told when
 // to come back. Publishing goes on. Drain returns when all streams have ended; when the context ends first, the rest
-// is cut, and the context's error returned. Call it from http.Server.RegisterOnShutdown, or before Shutdown; then Close.
+// is cut, and the context's error returned, a second later at most. Call it from http.Server.RegisterOnShutdown, or before Shutdown; then Close.
 func (b *Broker) Drain(ctx context.Context) error {
 	b.mu.Lock()
 	if b.closed {
@@ -54,6 +54,9 @@ func (b *Broker) cutAll(ctx context.Context, ended <-chan struct{}) error {
 		c.end(ErrDraining)
 		c.transport.abort()
 	}
-	<-ended
+	select {
+	case <-ended:
+	case <-time.After(closeGrace): // a Snapshot or a hook doesn't return
+	}
 	return ctx.Err()
 }

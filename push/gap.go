@@ -56,16 +56,13 @@ func (c *connection) snapshot(gaps []Gap) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, event := range events {
-		frame, err := appendSnapshot(nil, event)
-		if err != nil {
+	frames := make([]eventlog.Entry, len(events))
+	for i, event := range events {
+		if frames[i].Frame, err = appendSnapshot(nil, event); err != nil {
 			return fmt.Errorf("push: snapshot: %w", err)
 		}
-		if err := c.deliver(frame, 1); err != nil {
-			return err
-		}
 	}
-	return nil
+	return c.send(frames)
 }
 
 func (b *Broker) takeSnapshot(ctx context.Context, lost Lost) (events []Event, err error) {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/buffkit/buffkit/eventlog"
 )
@@ -100,8 +99,8 @@ func checkTopic(topic string) error {
 }
 
 func (g *Grant) check(limits Limits) error {
-	if !utf8.ValidString(g.User) || len(g.User) > eventlog.MaxTopicBytes-len(topicUser) {
-		return fmt.Errorf("Grant.User %.64q: give at most %d bytes of UTF-8", g.User, eventlog.MaxTopicBytes-len(topicUser))
+	if err := eventlog.CheckTopic(topicUser + g.User); err != nil {
+		return fmt.Errorf("push: Grant.User is part of a topic: %w", err)
 	}
 	g.Topics = distinct(g.Topics)
 	if len(g.Topics) > limits.MaxTopics {

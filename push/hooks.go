@@ -1,6 +1,7 @@
 package push
 
 import (
+	"strings"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
@@ -11,12 +12,13 @@ import (
 type Hooks struct {
 	// Connected is called when a stream has been told what became of its cursor.
 	Connected func(Connection, Opened)
-	// Disconnected is called when a stream has ended. The cause is ErrSlow, ErrDraining, ErrRevoked, ErrExpired, ErrClosed,
-	// an error of the network, or nil when the client left.
+	// Disconnected is called when such a stream has ended, once for each Connected. The cause is ErrSlow, ErrDraining,
+	// ErrRevoked, ErrTokenReplayed, ErrExpired, ErrClosed, an error of the network, the log or the Snapshot, or nil when the client left.
 	Disconnected func(c Connection, cause error)
 	// Refused is called when a request was refused, with what was wrong.
 	Refused func(remote string, err error)
-	// Published is called after an event was stored, with the size of its data.
+	// Published is called after an event was stored, with the size of its data; also if the log knew its idempotency key, and for
+	// what is sent to all, a user or a session, whose topics start with "~".
 	Published func(topic string, bytes int)
 	// Delivered is called after a write: how many events, of how many bytes, left with it.
 	Delivered func(c Connection, events, bytes int)
@@ -58,17 +60,20 @@ type Lost struct {
 	Gaps    []Gap
 }
 
-// Gap names a topic whose events after a client's cursor are gone.
+// Gap names a topic whose events after a client's cursor are gone. The topic starts with "~" if that is what was sent with
+// SendAll, SendUser or SendSession.
 type Gap struct {
 	Topic  string `json:"topic"`
 	Reason Reason `json:"reason"`
 }
 
-// Topics returns the topics of the gaps.
+// Topics returns the topics of the gaps that are the app's own: those whose state a Snapshot renders.
 func (l Lost) Topics() []string {
-	topics := make([]string, len(l.Gaps))
-	for i, gap := range l.Gaps {
-		topics[i] = gap.Topic
+	topics := make([]string, 0, len(l.Gaps))
+	for _, gap := range l.Gaps {
+		if !strings.HasPrefix(gap.Topic, reservedPrefix) {
+			topics = append(topics, gap.Topic)
+		}
 	}
 	return topics
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
@@ -24,6 +25,8 @@ const (
 	DefaultMaxBatchBytes  = 64 << 10  // past this size a write costs by the byte, and joining saves nothing
 	DefaultMaxConnections = 1_000_000 // a backstop: descriptors end first
 )
+
+const maxDuration = 10 * 365 * 24 * time.Hour // "never"; far enough from the end of time.Duration to calculate with
 
 // SnapshotFunc renders the current state of topics whose history was lost, as events for that one client; their Topic
 // is ignored. They leave without ids, and the stream goes on from a place before the call, so nothing falls between the
@@ -68,7 +71,7 @@ type Options struct {
 	Keys []Key
 	// TokenTTL is how long a token is accepted. Default DefaultTokenTTL.
 	TokenTTL time.Duration
-	// TokenGrace is how long the token before the newest is still accepted. Default DefaultTokenGrace.
+	// TokenGrace is how long the token before the newest is still accepted after the newest was last given. Default DefaultTokenGrace.
 	TokenGrace time.Duration
 }
 
@@ -105,14 +108,15 @@ func (o *Options) withDefaults() (Options, error) {
 		switch {
 		case *f.d == 0:
 			*f.d = f.def
-		case *f.d < time.Millisecond:
-			return c, fmt.Errorf("push: Options.%s is %v: give at least a millisecond, or 0 for %v", f.name, *f.d, f.def)
+		case *f.d < time.Millisecond || *f.d > maxDuration:
+			return c, fmt.Errorf("push: Options.%s is %v: give 1ms to %v, or 0 for %v", f.name, *f.d, maxDuration, f.def)
 		}
 	}
-	for i, k := range c.Keys {
-		if err := k.check(); err != nil {
-			return c, fmt.Errorf("push: Options.Keys[%d]: %w", i, err)
-		}
+	if err := checkKeys(c.Keys); err != nil {
+		return c, err
+	}
+	if name := c.SessionCookie; name != "" && (&http.Cookie{Name: name}).Valid() != nil {
+		return c, fmt.Errorf("push: Options.SessionCookie is %q: give the name of a cookie", name)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

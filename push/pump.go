@@ -27,7 +27,8 @@ type connection struct {
 	cancel context.CancelCauseFunc
 	expire context.CancelFunc // of the grant's end, nil without one
 
-	at eventlog.Cursor // everything before it was sent
+	at   eventlog.Cursor // everything before it was sent
+	told bool            // what became of its cursor
 }
 
 const (
@@ -35,8 +36,11 @@ const (
 	conflateEntries = 1024 // what Conflate looks at together
 )
 
+// endError is what a stream's context ends with when the broker ends it. Anything else came with the request's context.
+type endError struct{ error }
+
 // end makes run return the cause, after what it is doing. The first cause counts.
-func (c *connection) end(cause error) { c.cancel(cause) }
+func (c *connection) end(cause error) { c.cancel(endError{cause}) }
 
 // run is the life of a stream: tell the client what became of its cursor, then read from the log and write, until the
 // end. There is no other path for events, live or not. It returns nil when the client left.
@@ -82,11 +86,14 @@ func (c *connection) pump() error {
 
 // cause returns why a stream ended: what it was ended with comes before the error that this led to.
 func (c *connection) cause(err error) error {
-	if c.ctx.Err() == nil {
+	ended, ours := context.Cause(c.ctx).(endError)
+	switch {
+	case ours:
+		return ended.error
+	case !errors.Is(c.ctx.Err(), context.Canceled): // also of middleware that gave the request a deadline
 		return err
-	}
-	if cause := context.Cause(c.ctx); !errors.Is(cause, context.Canceled) {
-		return cause
+	case errors.Is(err, ErrSlow): // HTTP/2 cancels a request whose write deadline is over
+		return err
 	}
 	return nil // the client left
 }
@@ -130,6 +137,7 @@ func (c *connection) opened(id string, data openData) error {
 	if err := c.transport.write(buf.bytes); err != nil {
 		return err
 	}
+	c.told = true
 	b.connected(c, Opened{State: data.State, Replay: data.Replay})
 	return nil
 }
@@ -221,12 +229,18 @@ func (c *connection) ping() error {
 	return c.transport.write(buf.bytes)
 }
 
-// goodbye tells the client why the server ends its stream, if it can still be told.
-func (c *connection) goodbye(cause error) {
+// close frees what the stream held. Others may still have it in a list of streams to end: abort does nothing from here on, since
+// the ResponseWriter, or its connection, may by then serve another request.
+func (c *connection) close() {
 	if c.expire != nil {
 		c.expire()
 	}
 	c.cancel(nil)
+	c.transport.close()
+}
+
+// goodbye tells the client why the server ends its stream, if it can still be told.
+func (c *connection) goodbye(cause error) {
 	var broken *brokenError
 	if cause == nil || errors.As(cause, &broken) {
 		return

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/buffkit/buffkit/eventlog"
 )
 
 // Errors that an AuthorizeFunc returns to refuse a request, and that the broker refuses with.
@@ -75,4 +77,5 @@ var refusals = []struct {
 	{ErrSlow, "slow", http.StatusServiceUnavailable, "the client did not read"},
 	{ErrExpired, "expired", http.StatusUnauthorized, "the grant has ended; ask again"},
 	{ErrClosed, "closed", http.StatusServiceUnavailable, "the server has stopped"},
+	{eventlog.ErrClosed, "closed", http.StatusServiceUnavailable, "the server has stopped"}, // logged once, by watch
 }

@@ -26,6 +26,10 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a stream is read with GET", http.StatusMethodNotAllowed)
 		return
 	}
+	if r.ContentLength != 0 { // net/http reads it before it answers, for as long as the client likes, and nothing could end that
+		http.Error(w, "a request for a stream has no body", http.StatusBadRequest)
+		return
+	}
 	if err := b.serve(w, r); err != nil {
 		b.refuse(w, r, err)
 	}
@@ -33,10 +37,9 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve returns an error if the stream wasn't begun.
 func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
-	if err := b.enter(); err != nil {
+	if err := b.hasRoom(); err != nil { // before the app is troubled
 		return err
 	}
-	defer b.leave()
 	grant, err := b.grant(r)
 	if err != nil {
 		return err
@@ -48,19 +51,29 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "text/event-stream")
 		return nil
 	}
+	if b.crowded(grant.User, b.streams.count(topicUser+grant.User)) {
+		return ErrTooManyConnections
+	}
+	if err := b.enter(); err != nil {
+		return err
+	}
+	defer b.leave()
 	s, from, err := b.session(w, r, grant)
 	if err != nil {
 		return err
 	}
 	defer b.sessions.detach(s)
 	c := b.newConnection(w, r, grant, s)
+	defer c.close()
 	if err := b.follow(c); err != nil {
 		return err
 	}
 	defer b.streams.remove(c)
 	cause := c.run(from)
 	c.goodbye(cause)
-	b.disconnected(c, cause)
+	if c.told {
+		b.disconnected(c, cause)
+	}
 	return nil
 }
 
@@ -192,23 +205,22 @@ func (b *Broker) setCookie(w http.ResponseWriter, r *http.Request, value string,
 	})
 }
 
-// follow puts a connection into the index, if the limits allow one more. From here on it is woken.
+// crowded tells whether the user of so many streams may have no more.
+func (b *Broker) crowded(user string, streams int) bool {
+	return user != "" && streams >= b.opts.Limits.MaxConnectionsPerUser
+}
+
+// follow puts a connection into the index. From here on it is woken.
 func (b *Broker) follow(c *connection) error {
-	if b.open.Load() > int64(b.opts.Limits.MaxConnections) {
-		return ErrTooManyConnections
-	}
 	b.streams.add(c)
-	if err := b.goingDown(); err != nil { // a list of streams to end that was made before has missed this one
-		b.streams.remove(c)
-		return err
+	err := b.goingDown() // a list of streams to end that was made before has missed this one
+	if err == nil && b.crowded(c.info.User, b.streams.place(c, len(c.topics)-1)) {
+		err = ErrTooManyConnections // of several that came at the same time, those that found room before it stay
 	}
-	over := b.streams.count(topicSession+c.info.Session) > b.opts.Limits.MaxConnectionsPerSession ||
-		c.info.User != "" && b.streams.count(topicUser+c.info.User) > b.opts.Limits.MaxConnectionsPerUser
-	if over {
+	if err != nil {
 		b.streams.remove(c)
-		return ErrTooManyConnections
 	}
-	return nil
+	return err
 }
 
 // refuse answers a request that gets no stream, so that an EventSource comes back instead of giving up.
@@ -219,14 +231,13 @@ func (b *Broker) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	bye, status := b.byeFor(err)
-	if status == http.StatusInternalServerError {
+	if status == http.StatusInternalServerError && r.Context().Err() == nil { // else the client left, and the app says so
 		b.logger().Error("push: refused a stream", "remote", r.RemoteAddr, "error", err)
 	}
 	if isTokenError(err) && b.opts.SessionCookie != "" {
 		b.setCookie(w, r, "", -1)
 	}
 	h := w.Header()
-	h.Del(headerSession)
 	h.Set("Cache-Control", "no-cache, no-transform")
 	if readsStatus(r) {
 		h.Set("Content-Type", "application/json")
@@ -261,7 +272,7 @@ func (b *Broker) newConnection(w http.ResponseWriter, r *http.Request, grant Gra
 	topics := make([]string, 0, len(grant.Topics)+3)
 	topics = append(append(topics, grant.Topics...), topicAll, topicSession+id)
 	if grant.User != "" {
-		topics = append(topics, topicUser+grant.User)
+		topics = append(topics, topicUser+grant.User) // last: follow counts on it
 	}
 	c := &connection{
 		broker:    b,
@@ -273,7 +284,7 @@ func (b *Broker) newConnection(w http.ResponseWriter, r *http.Request, grant Gra
 	}
 	c.ctx, c.cancel = context.WithCancelCause(r.Context())
 	if !grant.Expires.IsZero() {
-		c.ctx, c.expire = context.WithDeadlineCause(c.ctx, grant.Expires, ErrExpired)
+		c.ctx, c.expire = context.WithDeadlineCause(c.ctx, grant.Expires, endError{ErrExpired})
 	}
 	return c
 }

@@ -12,7 +12,7 @@ import (
 // sessions holds all sessions, connected or not. Finding and enumerating them takes no lock; the lists of those that
 // nobody is connected to are in the order in which they will be forgotten.
 type sessions struct {
-	ttl, grace, tokenTTL time.Duration
+	opts *Options
 
 	byID  sync.Map     // sessionID -> *session
 	count atomic.Int64 // of byID without the revoked
@@ -48,9 +48,7 @@ const (
 	sessionForgotten
 )
 
-func newSessions(ttl, grace, tokenTTL time.Duration) *sessions {
-	return &sessions{ttl: ttl, grace: grace, tokenTTL: tokenTTL}
-}
+func newSessions(opts *Options) *sessions { return &sessions{opts: opts} }
 
 // start makes a session and connects to it.
 func (m *sessions) start(user string) *session {
@@ -61,7 +59,7 @@ func (m *sessions) start(user string) *session {
 }
 
 // resume connects to the session of a ticket, which may be one that this process doesn't know (any more). The new generation goes into
-// the token that the client gets now. Errors: ErrRevoked, ErrTokenReplayed.
+// the token that the client gets now. Errors: ErrRevoked, ErrTokenReplayed, ErrTooManyConnections.
 func (m *sessions) resume(t ticket) (s *session, generation uint32, err error) {
 	for {
 		s := m.find(t)
@@ -99,14 +97,14 @@ func (m *sessions) connect(s *session, t ticket) (generation uint32, ok bool, er
 		return 0, false, nil
 	case s.state == sessionRevoked:
 		return 0, false, ErrRevoked
-	case t.generation >= s.generation:
-		s.generation, s.rotated = t.generation+1, now
-	case t.generation+1 == s.generation && now.Sub(s.rotated) <= m.grace:
-		// The answer with the newest token may have been lost: it is given again.
-	default:
+	case t.generation+1 < s.generation, t.generation < s.generation && now.Sub(s.rotated) > m.opts.TokenGrace:
 		m.revokeLocked(s, now)
 		return 0, false, ErrTokenReplayed
+	case int(s.connections) >= m.opts.Limits.MaxConnectionsPerSession:
+		return 0, false, ErrTooManyConnections // its token stays good
 	}
+	// The token before the newest is taken, and the newest given again: the answer that carried it may have been lost. So may this one.
+	s.generation, s.rotated = max(s.generation, t.generation+1), now
 	s.connections++
 	m.list(s, nil)
 	return s.generation, true, nil
@@ -214,7 +212,7 @@ func (s *session) info() (SessionInfo, bool) {
 // sweep forgets the sessions that were abandoned for too long and calls ended for each, and the revoked whose tokens have expired.
 func (m *sessions) sweep(now time.Time, ended func(SessionInfo)) {
 	for s := m.oldest(&m.abandoned); s != nil; s = m.oldest(&m.abandoned) {
-		info, forgotten, due := m.forget(s, now, sessionLive, m.ttl)
+		info, forgotten, due := m.forget(s, now, sessionLive, m.opts.SessionTTL)
 		if !due {
 			break
 		}
@@ -224,7 +222,7 @@ func (m *sessions) sweep(now time.Time, ended func(SessionInfo)) {
 		}
 	}
 	for s := m.oldest(&m.revoked); s != nil; s = m.oldest(&m.revoked) {
-		if _, _, due := m.forget(s, now, sessionRevoked, m.tokenTTL); !due {
+		if _, _, due := m.forget(s, now, sessionRevoked, m.opts.TokenTTL); !due {
 			break
 		}
 	}

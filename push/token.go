@@ -23,12 +23,18 @@ type Key struct {
 // MinSecretBytes is the least length of a Key's secret.
 const MinSecretBytes = 32 // RFC 7518, section 3.2: as long as the hash
 
-func (k Key) check() error {
-	switch {
-	case k.ID == "":
-		return errors.New("give the key an ID: it is written into its tokens")
-	case len(k.Secret) < MinSecretBytes:
-		return fmt.Errorf("secret of %d bytes: give at least %d random ones", len(k.Secret), MinSecretBytes)
+func checkKeys(keys []Key) error {
+	seen := make(map[string]bool, len(keys))
+	for i, k := range keys {
+		switch {
+		case k.ID == "":
+			return fmt.Errorf("push: Options.Keys[%d]: give the key an ID: it is written into its tokens", i)
+		case seen[k.ID]:
+			return fmt.Errorf("push: Options.Keys[%d]: a second key %q: give each an ID of its own", i, k.ID)
+		case len(k.Secret) < MinSecretBytes:
+			return fmt.Errorf("push: Options.Keys[%d]: secret of %d bytes: give at least %d random ones", i, len(k.Secret), MinSecretBytes)
+		}
+		seen[k.ID] = true
 	}
 	return nil
 }

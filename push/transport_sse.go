@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 )
@@ -55,7 +54,8 @@ func (t *sseTransport) open() error {
 }
 
 func (t *sseTransport) write(p []byte) error {
-	err := t.setDeadline(time.Now().Add(t.timeout))
+	deadline := time.Now().Add(t.timeout)
+	err := t.setDeadline(deadline)
 	if err == nil {
 		_, err = t.w.Write(p)
 	}
@@ -65,13 +65,13 @@ func (t *sseTransport) write(p []byte) error {
 	if err == nil {
 		err = t.setDeadline(time.Time{})
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if err == nil {
+		return nil
+	}
+	if !time.Now().Before(deadline) { // the error doesn't tell: on HTTP/2 the stream is just closed
 		err = fmt.Errorf("%w: %w", ErrSlow, err)
 	}
-	if err != nil {
-		return &brokenError{err}
-	}
-	return nil
+	return &brokenError{err}
 }
 
 // brokenError is why nothing more can be written to a stream.

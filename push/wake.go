@@ -78,10 +78,12 @@ func (b *Broker) watch() {
 		if b.ctx.Err() != nil {
 			return
 		}
-		b.logger().Error("push: the log stopped telling news; trying again", "error", err, "in", watchRetry)
 		if errors.Is(err, eventlog.ErrClosed) {
-			return // the streams find out when they read
+			b.logger().Error("push: the log was closed before the broker; all streams end")
+			b.streams.wake(topicAll) // they find out when they read
+			return
 		}
+		b.logger().Error("push: the log stopped telling news; trying again", "error", err, "in", watchRetry)
 		select {
 		case <-time.After(watchRetry):
 		case <-b.ctx.Done():
@@ -169,6 +171,14 @@ func (x *index) remove(c *connection) {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// place returns how many streams stood before a connection in the list of its topic number slot when it came, or fewer.
+func (x *index) place(c *connection, slot int) int {
+	s := x.shard(c.topics[slot])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.places[slot]
 }
 
 // count returns how many streams follow a topic.

@@ -1,0 +1,298 @@
+package push_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/push"
+)
+
+// newBroker returns a broker that ends with the test. It fails the test when it logs an error, unless the options have a
+// logger of their own.
+func newBroker(t testing.TB, authorize push.AuthorizeFunc, opts push.Options) *push.Broker {
+	t.Helper()
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.NewTextHandler(failer{t}, &slog.HandlerOptions{Level: slog.LevelError}))
+	}
+	b, err := push.New(authorize, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+type failer struct{ t testing.TB }
+
+func (f failer) Write(p []byte) (int, error) {
+	f.t.Errorf("logged: %s", p)
+	return len(p), nil
+}
+
+// record is a place for what is logged.
+type record struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+func (r *record) logger() *slog.Logger { return slog.New(slog.NewTextHandler(r, nil)) }
+
+// newLog returns a Memory that ends with the test.
+func newLog(t testing.TB, keep eventlog.Retention) *eventlog.Memory {
+	m := eventlog.NewMemory(&eventlog.MemoryOptions{Retention: keep})
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// publish stores events, "topic:data" or "topic:key=data", each in a call of its own, and returns the cursor of the last.
+func publish(t testing.TB, b *push.Broker, events ...string) (last eventlog.Cursor) {
+	t.Helper()
+	for _, text := range events {
+		topic, data, _ := strings.Cut(text, ":")
+		key, _, keyed := strings.Cut(data, "=")
+		if !keyed {
+			key = ""
+		}
+		var err error
+		if last, err = b.Publish(t.Context(), push.Event{Topic: topic, Key: key, Data: []byte(data)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return last
+}
+
+// stream is a request that the handler serves on a goroutine of its own, in a synctest bubble.
+type stream struct {
+	t     testing.TB
+	w     *sink
+	leave context.CancelFunc
+	done  chan struct{} // closed when the handler has returned
+	seen  int           // frames that were taken
+}
+
+// connect asks for a stream as an EventSource does. Headers come in pairs.
+func connect(t testing.TB, h http.Handler, target string, headers ...string) *stream {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	r.Header.Set("Accept", "text/event-stream")
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	s := &stream{t: t, w: newSink(), leave: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		h.ServeHTTP(s.w, r)
+	}()
+	t.Cleanup(func() { cancel(); s.w.resume(); <-s.done })
+	synctest.Wait()
+	return s
+}
+
+// frames returns the frames that came since the last call, but for the first bytes.
+func (s *stream) frames() []frame {
+	s.t.Helper()
+	synctest.Wait()
+	all, err := parseFrames(s.w.text())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	all = slices.DeleteFunc(all, func(f frame) bool { return f.comment == "ok" })
+	news := all[s.seen:]
+	s.seen = len(all)
+	return news
+}
+
+// next is frames, as short texts.
+func (s *stream) next() (texts []string) {
+	s.t.Helper()
+	for _, f := range s.frames() {
+		texts = append(texts, f.String())
+	}
+	return texts
+}
+
+// want fails the test if other frames came since the last call.
+func (s *stream) want(texts ...string) {
+	s.t.Helper()
+	if got := s.next(); !slices.Equal(got, texts) {
+		s.t.Errorf("came %q, want %q", got, texts)
+	}
+}
+
+// lastID is what an EventSource would send as Last-Event-ID now.
+func (s *stream) lastID() (id string) {
+	s.t.Helper()
+	synctest.Wait()
+	all, err := parseFrames(s.w.text())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range all {
+		if f.id != "" {
+			id = f.id
+		}
+	}
+	return id
+}
+
+// session is the session that the stream was told.
+func (s *stream) session() string {
+	s.t.Helper()
+	synctest.Wait()
+	all, _ := parseFrames(s.w.text())
+	for _, f := range all {
+		if f.name == "buffkit.open" {
+			return f.control().Session
+		}
+	}
+	s.t.Fatal("no buffkit.open")
+	return ""
+}
+
+func (s *stream) ended() bool {
+	synctest.Wait()
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// sink is a ResponseWriter with all powers that a stream wants. Its client reads everything, until it stalls.
+type sink struct {
+	mu       sync.Mutex // guards everything below
+	header   http.Header
+	status   int
+	sent     http.Header // as of WriteHeader
+	buf      []byte      // written
+	flushed  int         // of them
+	flushes  int
+	deadline time.Time
+	armed    []time.Duration // what each deadline left for its write, 0 for a clear
+	went     chan struct{}   // not nil while the client doesn't read; closed when it does again
+}
+
+func newSink() *sink { return &sink{header: http.Header{}} }
+
+func (w *sink) Header() http.Header { return w.header }
+
+func (w *sink) WriteHeader(status int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status == 0 {
+		w.status, w.sent = status, w.header.Clone()
+	}
+}
+
+func (w *sink) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	if err := w.room(); err != nil {
+		return 0, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buf = append(w.buf, p...)
+	return len(p), nil
+}
+
+func (w *sink) FlushError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flushed, w.flushes = len(w.buf), w.flushes+1
+	return nil
+}
+
+func (w *sink) SetReadDeadline(time.Time) error { return nil }
+
+func (w *sink) SetWriteDeadline(d time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadline = d
+	if d.IsZero() {
+		w.armed = append(w.armed, 0)
+	} else {
+		w.armed = append(w.armed, time.Until(d))
+	}
+	return nil
+}
+
+// room waits until the client reads, or for the deadline of the moment, looking anew now and then.
+func (w *sink) room() error {
+	for {
+		w.mu.Lock()
+		went, deadline := w.went, w.deadline
+		w.mu.Unlock()
+		if !deadline.IsZero() && !time.Now().Before(deadline) {
+			return fmt.Errorf("write: %w", os.ErrDeadlineExceeded)
+		}
+		if went == nil {
+			return nil
+		}
+		select {
+		case <-went:
+		case <-time.After(time.Millisecond): // of the bubble
+		}
+	}
+}
+
+// stall makes the client stop reading.
+func (w *sink) stall() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.went = make(chan struct{})
+}
+
+func (w *sink) resume() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.went != nil {
+		close(w.went)
+		w.went = nil
+	}
+}
+
+// text is what the client has.
+func (w *sink) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.buf[:w.flushed])
+}
+
+// inBubble runs a test on a clock of its own.
+func inBubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, f)
+}
+
+// pass lets time go by in a bubble.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
