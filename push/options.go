@@ -24,6 +24,7 @@ const (
 	DefaultMaxBehind      = 1024      // events
 	DefaultMaxBatchBytes  = 64 << 10  // past this size a write costs by the byte, and joining saves nothing
 	DefaultMaxConnections = 1_000_000 // a backstop: descriptors end first
+	DefaultMaxSessions    = 1_000_000 // 300 MB
 )
 
 const maxDuration = 10 * 365 * 24 * time.Hour // "never"; far enough from the end of time.Duration to calculate with
@@ -80,6 +81,7 @@ type Limits struct {
 	MaxConnections           int // open streams in all. Default DefaultMaxConnections
 	MaxConnectionsPerUser    int // open streams of one Grant.User. Default: no limit
 	MaxConnectionsPerSession int // open streams of one session. Default: no limit
+	MaxSessions              int // connected or not: above it those that are away for longest end before their SessionTTL. Default DefaultMaxSessions
 	MaxTopics                int // topics of one stream. Default DefaultMaxTopics
 	MaxBehind                int // events that a SkipToLatest stream may lie behind. Default DefaultMaxBehind
 	MaxBatchBytes            int // bytes joined into one write; a single event may be larger. Default DefaultMaxBatchBytes
@@ -129,6 +131,7 @@ func (l Limits) withDefaults() Limits {
 	l.MaxConnections = limit(l.MaxConnections, DefaultMaxConnections)
 	l.MaxConnectionsPerUser = limit(l.MaxConnectionsPerUser, noLimit)
 	l.MaxConnectionsPerSession = limit(l.MaxConnectionsPerSession, noLimit)
+	l.MaxSessions = limit(l.MaxSessions, DefaultMaxSessions)
 	l.MaxTopics = limit(l.MaxTopics, DefaultMaxTopics)
 	l.MaxBehind = limit(l.MaxBehind, DefaultMaxBehind)
 	l.MaxBatchBytes = limit(l.MaxBatchBytes, DefaultMaxBatchBytes)

@@ -12,7 +12,8 @@ import (
 // sessions holds all sessions, connected or not. Finding and enumerating them takes no lock; the lists of those that
 // nobody is connected to are in the order in which they will be forgotten.
 type sessions struct {
-	opts *Options
+	opts  *Options
+	began time.Time // what instants count from
 
 	byID  sync.Map     // sessionID -> *session
 	count atomic.Int64 // of byID without the revoked
@@ -22,17 +23,23 @@ type sessions struct {
 	revoked   sessionList // kept as long as their tokens would be accepted
 }
 
+// instant is a time since sessions.began: a third of a time.Time, and like it not moved by a clock that is set.
+type instant time.Duration
+
+func (m *sessions) now() instant              { return instant(time.Since(m.began)) }
+func (m *sessions) time(at instant) time.Time { return m.began.Add(time.Duration(at)) }
+
 // session is who may resume what. A detached one costs nothing but this record.
 type session struct {
 	id      sessionID
 	user    string
-	created time.Time
+	created instant
 
 	mu          sync.Mutex // guards what follows
 	cursor      eventlog.Cursor
-	seen        time.Time // when its last connection left
-	rotated     time.Time // when generation last rose
-	generation  uint32    // of its newest token
+	seen        instant // when its last connection left
+	rotated     instant // when its newest token was last given
+	generation  uint32  // of its newest token
 	connections int32
 	state       sessionState
 
@@ -48,11 +55,11 @@ const (
 	sessionForgotten
 )
 
-func newSessions(opts *Options) *sessions { return &sessions{opts: opts} }
+func newSessions(opts *Options) *sessions { return &sessions{opts: opts, began: time.Now()} }
 
 // start makes a session and connects to it.
 func (m *sessions) start(user string) *session {
-	s := &session{id: newSessionID(), user: user, created: time.Now(), connections: 1}
+	s := &session{id: newSessionID(), user: user, created: m.now(), connections: 1}
 	m.byID.Store(s.id, s)
 	m.count.Add(1)
 	return s
@@ -77,9 +84,8 @@ func (m *sessions) find(t ticket) *session {
 	if found, ok := m.byID.Load(t.session); ok {
 		return found.(*session)
 	}
-	now := time.Now()
 	found, loaded := m.byID.LoadOrStore(t.session, &session{
-		id: t.session, user: t.user, created: now, cursor: t.cursor, generation: t.generation,
+		id: t.session, user: t.user, created: m.now(), cursor: t.cursor, generation: t.generation,
 	})
 	if !loaded {
 		m.count.Add(1)
@@ -91,13 +97,13 @@ func (m *sessions) find(t ticket) *session {
 func (m *sessions) connect(s *session, t ticket) (generation uint32, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := m.now()
 	switch {
 	case s.state == sessionForgotten:
 		return 0, false, nil
 	case s.state == sessionRevoked:
 		return 0, false, ErrRevoked
-	case t.generation+1 < s.generation, t.generation < s.generation && now.Sub(s.rotated) > m.opts.TokenGrace:
+	case t.generation+1 < s.generation, t.generation < s.generation && time.Duration(now-s.rotated) > m.opts.TokenGrace:
 		m.revokeLocked(s, now)
 		return 0, false, ErrTokenReplayed
 	case int(s.connections) >= m.opts.Limits.MaxConnectionsPerSession:
@@ -131,7 +137,7 @@ func (m *sessions) detach(s *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.connections--
-	s.seen = time.Now()
+	s.seen = m.now()
 	if s.connections == 0 && s.state == sessionLive {
 		m.list(s, &m.abandoned)
 	}
@@ -144,11 +150,11 @@ func (m *sessions) revoke(s *session) bool {
 	if s.state != sessionLive {
 		return false
 	}
-	m.revokeLocked(s, time.Now())
+	m.revokeLocked(s, m.now())
 	return true
 }
 
-func (m *sessions) revokeLocked(s *session, now time.Time) {
+func (m *sessions) revokeLocked(s *session, now instant) {
 	s.state, s.seen = sessionRevoked, now
 	m.list(s, &m.revoked)
 	m.count.Add(-1)
@@ -183,36 +189,46 @@ func (m *sessions) has(id string) bool {
 	if !ok {
 		return false
 	}
-	_, live := s.info()
-	return live
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == sessionLive
 }
 
 func (m *sessions) all() iter.Seq[SessionInfo] {
 	return func(yield func(SessionInfo) bool) {
 		m.byID.Range(func(_, value any) bool {
-			info, live := value.(*session).info()
+			info, live := m.info(value.(*session))
 			return !live || yield(info)
 		})
 	}
 }
 
-func (s *session) info() (SessionInfo, bool) {
+func (m *sessions) info(s *session) (info SessionInfo, live bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return m.infoLocked(s), s.state == sessionLive
+}
+
+func (m *sessions) infoLocked(s *session) SessionInfo {
 	info := SessionInfo{
 		ID: s.id.String(), User: s.user, Connections: int(s.connections),
-		Created: s.created, LastSeen: s.seen, Cursor: s.cursor,
+		Created: m.time(s.created), LastSeen: m.time(s.seen), Cursor: s.cursor,
 	}
 	if s.connections > 0 {
 		info.LastSeen = time.Now()
 	}
-	return info, s.state == sessionLive
+	return info
 }
 
-// sweep forgets the sessions that were abandoned for too long and calls ended for each, and the revoked whose tokens have expired.
-func (m *sessions) sweep(now time.Time, ended func(SessionInfo)) {
+// sweep forgets the sessions that were abandoned for too long, or for longest if there are too many, and calls ended for each; and the
+// revoked whose tokens have expired.
+func (m *sessions) sweep(ended func(SessionInfo)) {
 	for s := m.oldest(&m.abandoned); s != nil; s = m.oldest(&m.abandoned) {
-		info, forgotten, due := m.forget(s, now, sessionLive, m.opts.SessionTTL)
+		keep := m.opts.SessionTTL
+		if m.count.Load() > int64(m.opts.Limits.MaxSessions) {
+			keep = 0
+		}
+		info, forgotten, due := m.forget(s, sessionLive, keep)
 		if !due {
 			break
 		}
@@ -222,7 +238,7 @@ func (m *sessions) sweep(now time.Time, ended func(SessionInfo)) {
 		}
 	}
 	for s := m.oldest(&m.revoked); s != nil; s = m.oldest(&m.revoked) {
-		if _, _, due := m.forget(s, now, sessionRevoked, m.opts.TokenTTL); !due {
+		if _, _, due := m.forget(s, sessionRevoked, m.opts.TokenTTL); !due {
 			break
 		}
 	}
@@ -235,20 +251,19 @@ func (m *sessions) oldest(l *sessionList) *session {
 }
 
 // forget drops a listed session that is still in the state and was left long enough ago. It isn't due if that is to come.
-func (m *sessions) forget(s *session, now time.Time, state sessionState, after time.Duration) (info SessionInfo, forgotten, due bool) {
-	info, _ = s.info()
+func (m *sessions) forget(s *session, state sessionState, after time.Duration) (info SessionInfo, forgotten, due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != state || s.connections > 0 && state == sessionLive {
 		return info, false, true // it has just left the list
 	}
-	if now.Sub(s.seen) < after {
+	if time.Duration(m.now()-s.seen) < after {
 		return info, false, false
 	}
 	s.state = sessionForgotten
 	m.list(s, nil)
 	m.byID.Delete(s.id)
-	return info, true, true
+	return m.infoLocked(s), true, true
 }
 
 // sessionList is a list whose links are in the sessions, so that leaving it needs no search and no memory.
@@ -298,7 +313,7 @@ func (b *Broker) revoked(s *session, cause error) {
 	for _, c := range b.streams.connections(topicSession + s.id.String()) {
 		c.end(cause)
 	}
-	info, _ := s.info()
+	info, _ := b.sessions.info(s)
 	b.sessionEnded(info, cause)
 }
 
@@ -311,8 +326,8 @@ func (b *Broker) sweepSessions() {
 		select {
 		case <-b.ctx.Done():
 			return
-		case now := <-tick.C:
-			b.sessions.sweep(now, func(info SessionInfo) { b.sessionEnded(info, nil) })
+		case <-tick.C:
+			b.sessions.sweep(func(info SessionInfo) { b.sessionEnded(info, nil) })
 		}
 	}
 }
