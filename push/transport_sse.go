@@ -44,13 +44,16 @@ func (t *sseTransport) open() error {
 	// A server's timeouts count from the request on, and would end any stream. Where a deadline can't be set, neither could
 	// one have been set for us, unless a wrapper hides it: the caller warns.
 	t.rc.SetReadDeadline(time.Time{})
-	h := t.w.Header()
+	setStreamHeaders(t.w.Header())
+	t.w.WriteHeader(http.StatusOK) // before the first flush: compressing middleware decides here
+	return t.write(firstBytes)
+}
+
+func setStreamHeaders(h http.Header) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no")
 	h.Del("Content-Length")
-	t.w.WriteHeader(http.StatusOK) // before the first flush: compressing middleware decides here
-	return t.write(firstBytes)
 }
 
 func (t *sseTransport) write(p []byte) error {
