@@ -58,7 +58,9 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 	b.keys = newKeyring(o.Keys, o.TokenTTL)
 	b.sessions = newSessions(&b.opts)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.startShards()
+	for i := range runtime.GOMAXPROCS(0) { // a writer for each processor
+		b.shards = append(b.shards, newShard(b, i))
+	}
 	b.streams.init(b.shards)
 	b.running.Go(b.watch)
 	b.running.Go(b.dispatch)
@@ -227,22 +229,6 @@ func (b *Broker) endAll(cause error) {
 func (b *Broker) abortAll() {
 	for _, c := range b.streams.running() {
 		c.abort()
-	}
-}
-
-// startShards starts a writer for each processor, where there are pollers.
-func (b *Broker) startShards() {
-	for i := range runtime.GOMAXPROCS(0) {
-		s, err := newShard(b, i)
-		if err != nil {
-			if !errors.Is(err, errors.ErrUnsupported) {
-				b.logger().Warn("push: streams keep their goroutines", "error", err)
-			}
-			return
-		}
-		b.shards = append(b.shards, s)
-		b.running.Go(s.run)
-		b.running.Go(s.poll) // ends when run closes the poller
 	}
 }
 

@@ -79,7 +79,7 @@ func appendOwnTopics(topics []string, s *session) []string {
 
 // canPark tells whether the stream of a request may be parked: nothing stands between us and its TCP connection.
 func (b *Broker) canPark(r *http.Request) bool {
-	if len(b.shards) == 0 || b.opts.Parking == ParkNever || r.ProtoMajor != 1 || r.TLS != nil {
+	if !canPoll || b.opts.Parking == ParkNever || r.ProtoMajor != 1 || r.TLS != nil {
 		return false
 	}
 	_, tcp := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
@@ -90,13 +90,18 @@ func (b *Broker) canPark(r *http.Request) bool {
 // then stays where it is.
 func (b *Broker) park(c *connection) bool {
 	conn := c.transport.(*rawTransport).plain()
-	fd, err := duplicate(conn)
+	shard := b.shards[c.info.ID%uint64(len(b.shards))]
+	err := shard.start()
+	var fd int
+	if err == nil {
+		fd, err = duplicate(conn)
+	}
 	if err != nil {
 		b.logger().Warn("push: can't park a stream", "connection", c.info.ID, "error", err)
 		return false
 	}
 	p := &parked{
-		shard: b.shards[c.info.ID%uint64(len(b.shards))], audience: c.audience, session: c.session, at: c.at,
+		shard: shard, audience: c.audience, session: c.session, at: c.at,
 		remote: c.info.Remote, id: c.info.ID, since: c.info.Since.UnixNano(), fd: int32(fd),
 	}
 	conn.Close() // the duplicate stays

@@ -15,6 +15,8 @@ type poller struct {
 	events []syscall.EpollEvent
 }
 
+const canPoll = true
+
 // readiness is what a poller has seen of a descriptor.
 type readiness struct {
 	fd, tag  int32

@@ -19,10 +19,14 @@ import (
 // of a member's own that stand before what was read for the crowd are in the inbox by then, and that member is served alone.
 type shard struct {
 	broker *Broker
-	number int // its place in Broker.shards and audience.crowds
-	poller *poller
+	number int           // its place in Broker.shards and audience.crowds
 	news   chan struct{} // one, if there is something in the inbox
-	parked atomic.Int64  // streams
+
+	starting sync.Once
+	failed   error // why it can't start
+	started  atomic.Bool
+	poller   *poller
+	parked   atomic.Int64 // streams
 
 	mu    sync.Mutex // guards inbox
 	inbox inbox
@@ -60,16 +64,29 @@ const (
 	windowEntries = 256 // of one read for a crowd
 )
 
-func newShard(b *Broker, number int) (*shard, error) {
-	p, err := newPoller()
-	if err != nil {
-		return nil, err
-	}
-	return &shard{broker: b, number: number, poller: p, news: make(chan struct{}, 1)}, nil
+func newShard(b *Broker, number int) *shard {
+	return &shard{broker: b, number: number, news: make(chan struct{}, 1)}
 }
 
-// post leaves a note; add is called under the inbox's lock.
+// start begins to serve, with the first stream to be parked. A broker that has none costs no descriptor, and can be tested in a bubble
+// whose time stands still while something waits in the kernel.
+func (s *shard) start() error {
+	s.starting.Do(func() {
+		if s.poller, s.failed = newPoller(); s.failed != nil {
+			return
+		}
+		s.started.Store(true)
+		s.broker.running.Go(s.run)
+		s.broker.running.Go(s.poll) // ends when run closes the poller
+	})
+	return s.failed
+}
+
+// post leaves a note; add is called under the inbox's lock. A shard that hasn't started has nobody to whom it would matter.
 func (s *shard) post(add func(*inbox)) {
+	if !s.started.Load() {
+		return
+	}
 	s.mu.Lock()
 	add(&s.inbox)
 	s.mu.Unlock()
@@ -77,6 +94,10 @@ func (s *shard) post(add func(*inbox)) {
 }
 
 func (s *shard) postNews(c *crowd) {
+	if !s.started.Load() {
+		c.news.Store(false)
+		return
+	}
 	s.mu.Lock()
 	s.inbox.crowds = append(s.inbox.crowds, c)
 	s.mu.Unlock()
