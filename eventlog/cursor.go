@@ -1,7 +1,9 @@
 package eventlog
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,9 +17,9 @@ const cursorBase = 36 // the shortest text that strconv writes: digits and lower
 // Cursor is a place in a log: its epoch and one offset for each partition that was read. The zero Cursor is before
 // everything and has no text. A Cursor is immutable; copies are cheap and share memory.
 type Cursor struct {
-	epoch uint64
+	epoch uint64     // 0 for the zero Cursor only
 	first Offset     // of partition 0
-	rest  []position // of the other partitions, ascending; nil where there is one partition
+	rest  []position // of the other partitions with an offset beyond 0, ascending; empty where there is one partition
 }
 
 type position struct {
@@ -25,8 +27,8 @@ type position struct {
 	offset    Offset
 }
 
-// NewCursor returns the cursor of an offset in partition 0. A log's epoch is never 0.
-func NewCursor(epoch uint64, offset Offset) Cursor { return Cursor{epoch: epoch, first: offset} }
+// NewCursor returns the cursor of an offset in partition 0. A log's epoch is never 0: with that, it returns the zero Cursor.
+func NewCursor(epoch uint64, offset Offset) Cursor { return Cursor{epoch: epoch}.With(0, offset) }
 
 // IsZero tells whether it is the zero Cursor.
 func (c Cursor) IsZero() bool { return c.epoch == 0 }
@@ -45,25 +47,31 @@ func (c Cursor) At(partition uint32) Offset {
 	return 0
 }
 
-// With returns the cursor with the partition's offset replaced.
+// With returns the cursor with the partition's offset replaced. The zero Cursor stays what it is: it is of no log.
 func (c Cursor) With(partition uint32, offset Offset) Cursor {
-	if partition == 0 {
+	switch {
+	case c.IsZero():
+		return c
+	case partition == 0:
 		c.first = offset
 		return c
 	}
-	i, ok := c.find(partition)
-	c.rest = slices.Clone(c.rest)
-	if ok {
+	i, named := c.find(partition)
+	switch {
+	case named && offset == 0:
+		c.rest = slices.Concat(c.rest[:i], c.rest[i+1:])
+	case named:
+		c.rest = slices.Clone(c.rest)
 		c.rest[i].offset = offset
-	} else {
-		c.rest = slices.Insert(c.rest, i, position{partition, offset})
+	case offset > 0:
+		c.rest = slices.Insert(slices.Clone(c.rest), i, position{partition, offset})
 	}
 	return c
 }
 
 func (c Cursor) find(partition uint32) (int, bool) {
 	return slices.BinarySearchFunc(c.rest, partition, func(p position, want uint32) int {
-		return int(int64(p.partition) - int64(want))
+		return cmp.Compare(p.partition, want)
 	})
 }
 
@@ -104,7 +112,7 @@ func (c Cursor) AppendText(dst []byte) []byte {
 }
 
 // ParseCursor reads the text form. "" is the zero Cursor. Any text that String doesn't write is refused with an error that
-// wraps ErrBadCursor, so a cursor has one text.
+// wraps ErrBadCursor, and so is one of more than MaxCursorBytes. So a cursor has one text, and a text is one cursor.
 func ParseCursor(text string) (Cursor, error) {
 	if text == "" {
 		return Cursor{}, nil
@@ -128,7 +136,7 @@ func ParseCursor(text string) (Cursor, error) {
 }
 
 func (c *Cursor) parsePositions(text string) error {
-	first := true
+	last := int64(-1)
 	for part := range strings.SplitSeq(text, ".") {
 		name, digits, named := strings.Cut(part, "-")
 		if !named {
@@ -137,34 +145,32 @@ func (c *Cursor) parsePositions(text string) error {
 		partition, err1 := parseDigits(name)
 		offset, err2 := parseDigits(digits)
 		switch {
-		case err1 != nil || err2 != nil || partition > 1<<32-1:
+		case err1 != nil || err2 != nil || partition > math.MaxUint32:
 			return fmt.Errorf("%w: bad position", ErrBadCursor)
-		case named == (partition == 0):
-			return fmt.Errorf("%w: partition 0 is written without its number, the others with it", ErrBadCursor)
-		case !named && !first:
+		case named && partition == 0:
+			return fmt.Errorf("%w: partition 0 is written without its number", ErrBadCursor)
+		case int64(partition) <= last:
 			return fmt.Errorf("%w: positions out of order", ErrBadCursor)
-		case !named && offset == 0 && len(text) > 1:
-			return fmt.Errorf("%w: needless position", ErrBadCursor)
-		case len(c.rest) > 0 && uint64(c.rest[len(c.rest)-1].partition) >= partition:
-			return fmt.Errorf("%w: positions out of order", ErrBadCursor)
+		case offset == 0 && text != "0":
+			return fmt.Errorf("%w: a position of 0 is written if there is no other", ErrBadCursor)
 		}
-		first = false
-		if partition == 0 {
+		last = int64(partition)
+		if named {
+			c.rest = append(c.rest, position{uint32(partition), Offset(offset)})
+		} else {
 			c.first = Offset(offset)
-			continue
 		}
-		c.rest = append(c.rest, position{uint32(partition), Offset(offset)})
 	}
 	return nil
 }
 
-// parseDigits is strconv.ParseUint, for just what AppendUint writes: no sign, underscore, capital or leading zero.
+// parseDigits is strconv.ParseUint, for just what AppendUint writes: no capital and no leading zero.
 func parseDigits(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, cursorBase, 64)
 	if err != nil {
 		return 0, err
 	}
-	if (s[0] == '0' && len(s) > 1) || s[0] == '+' || strings.ToLower(s) != s {
+	if (s[0] == '0' && len(s) > 1) || strings.ToLower(s) != s {
 		return 0, strconv.ErrSyntax
 	}
 	return n, nil

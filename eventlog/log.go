@@ -28,7 +28,8 @@ type Log interface {
 	// The zero Cursor reads from the oldest event kept. It never waits for events to come.
 	//
 	// A topic that isn't whole after the cursor is named in Batch.Gaps and adds no entries to the batch.
-	// A topic nobody ever published to is whole and empty.
+	// A topic nobody ever published to is whole and empty; but a log that forgets topics, so as to stay within its bounds, can't
+	// tell it from those that it forgot after the cursor. A topic that is asked for twice counts once.
 	//
 	// Errors: ErrClosed, the context's.
 	Read(ctx context.Context, topics []string, after Cursor, max int) (Batch, error)
@@ -37,9 +38,11 @@ type Log interface {
 	// Errors: ErrClosed, the context's.
 	Head(ctx context.Context) (Cursor, error)
 
-	// Watch calls wake with the topic of what was appended, after it is visible to Read, until the context ends or the log
-	// is closed. It calls wake("") when it begins to watch, and whenever it may have missed something: any topic may have news.
-	// Calls of wake may overlap, may be spurious, and must not block. Watch returns the context's error or ErrClosed.
+	// Watch calls wake with the topic of what is appended, until the context ends or the log is closed. A Read that begins after
+	// the call finds the event, and who has read an event, or one behind it, may rely on its wake having been called.
+	// It calls wake("") when it begins to watch, and whenever it may have missed something: any topic may have news.
+	// Calls of wake may overlap and may be spurious. It must not block, nor call the log. It isn't called any more when Watch has
+	// returned the context's error or ErrClosed.
 	Watch(ctx context.Context, wake func(topic string)) error
 
 	// Close releases what the log holds and ends Watch. Calls after it, and a second Close, return ErrClosed.
@@ -65,7 +68,8 @@ type Entry struct {
 	Topic string
 	// Offset is its place in its partition.
 	Offset Offset
-	// Prev is the offset before it in its topic, 0 for the first event ever.
+	// Prev is the offset before it in its topic, 0 for the first event ever. A log that has forgotten the topic since may
+	// name a later offset, but none behind which the topic had an event before this one.
 	Prev Offset
 	// Key is the event's conflation key, or "".
 	Key string
@@ -101,7 +105,8 @@ type Offset uint64
 // Time is about when the event was appended: exact to a microsecond unless a partition took more than one event a microsecond.
 func (o Offset) Time() time.Time { return time.UnixMicro(int64(o)) }
 
-// next returns the offset that follows prev at the time now.
-func (o Offset) next(now time.Time) Offset {
-	return max(o+1, Offset(max(now.UnixMicro(), 0)))
-}
+// offsetAt returns the offset of a time, 0 for one before 1970.
+func offsetAt(t time.Time) Offset { return Offset(max(t.UnixMicro(), 0)) }
+
+// next returns the offset that follows o at the time now.
+func (o Offset) next(now time.Time) Offset { return max(o+1, offsetAt(now)) }

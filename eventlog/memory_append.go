@@ -30,19 +30,7 @@ func (m *Memory) Append(ctx context.Context, events ...Event) ([]Cursor, error) 
 	if err := bodies.encode(events, m.opts.MaxEventBytes); err != nil {
 		return nil, err
 	}
-	cursors, watchers, err := m.appendEncoded(events, bodies)
-	if err != nil {
-		return nil, err
-	}
-	for i, event := range events {
-		if i > 0 && event.Topic == events[i-1].Topic {
-			continue
-		}
-		for _, w := range watchers {
-			w.wake(event.Topic)
-		}
-	}
-	return cursors, nil
+	return m.appendEncoded(events, bodies)
 }
 
 func (e *encoded) release() {
@@ -101,55 +89,53 @@ func tooLarge(size, maxBytes int) error {
 // maxIDBytes is the longest id line: "id: ", an epoch of 8 digits, ".", 13 digits of an uint64, LF.
 const maxIDBytes = 4 + 8 + 1 + 13 + 1
 
-func (m *Memory) appendEncoded(events []Event, bodies *encoded) ([]Cursor, []*watcher, error) {
+func (m *Memory) appendEncoded(events []Event, bodies *encoded) ([]Cursor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return nil, nil, ErrClosed
+		return nil, ErrClosed
 	}
 	now := time.Now()
 	m.bytes -= m.keys.expire(now.Add(-m.opts.IdempotencyWindow))
-	if err := m.makeRoomFor(events, len(bodies.bytes)); err != nil {
-		return nil, nil, err
+	if err := m.admit(events, bodies); err != nil {
+		return nil, err
 	}
 	cursors := make([]Cursor, len(events))
 	for i := range events {
 		cursors[i] = NewCursor(m.epoch, m.store(&events[i], bodies.body(i), now))
 	}
-	m.evictTo(m.opts.MaxBytes)
-	return cursors, m.watchers, nil
+	m.tell(events)
+	return cursors, nil
 }
 
 // store puts one event at the end of its topic, or finds the one that was stored with its idempotency key.
 func (m *Memory) store(event *Event, body []byte, now time.Time) Offset {
-	key := idempotencyKey{event.Topic, event.IdempotencyKey}
-	if key.key != "" {
-		if seen, ok := m.keys.seen[key]; ok {
-			return seen.offset
-		}
+	if offset, ok := m.keys.find(event); ok {
+		return offset
 	}
-	m.last = m.last.next(now)
 	t := m.topicFor(event.Topic)
-	grown := t.append(m.last, event.Key, body, m.appendIDLine)
-	m.bytes += grown
-	if key.key != "" {
-		m.bytes += m.keys.add(key, m.last, now)
-	}
-	m.trimTopic(t, now)
+	m.last = m.last.next(now)
+	var buf [maxIDBytes]byte
+	id := m.appendIDLine(buf[:0], m.last)
+
+	before := t.extent
+	t.makeRoom(len(event.Key) + len(id) + len(body))
+	t.append(m.last, event.Key, id, body)
+	m.count(t, before)
+	m.bytes += m.keys.add(event, t.name, m.last, now)
+	m.evict(t)
 	m.classes.place(t)
 	m.due.add(t)
 	return m.last
 }
 
 func (m *Memory) appendIDLine(dst []byte, offset Offset) []byte {
-	dst = append(dst, "id: "...)
-	dst = strconv.AppendUint(dst, m.epoch, cursorBase)
-	dst = append(dst, '.')
+	dst = append(dst, m.idHead...)
 	dst = strconv.AppendUint(dst, uint64(offset), cursorBase)
 	return append(dst, '\n')
 }
 
-// topicFor returns the topic, a new one if need be.
+// topicFor returns the topic, a new one if need be. The log may have one more that has events: admit saw to that.
 func (m *Memory) topicFor(name string) *topic {
 	if t, ok := m.topics[name]; ok {
 		return t
@@ -158,7 +144,10 @@ func (m *Memory) topicFor(name string) *topic {
 	if m.opts.RetentionOf != nil {
 		keep = m.opts.RetentionOf(name).or(keep)
 	}
-	t := newTopic(name, keep)
+	if len(m.topics) >= m.opts.MaxTopics {
+		m.forget(m.classes.longestEmpty())
+	}
+	t := newTopic(name, keep, m.floor)
 	m.topics[t.name] = t
 	m.bytes += t.overhead()
 	return t

@@ -1,6 +1,10 @@
 package eventlog
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"slices"
+)
 
 // Read implements Log.
 func (m *Memory) Read(ctx context.Context, topics []string, after Cursor, most int) (Batch, error) {
@@ -12,18 +16,23 @@ func (m *Memory) Read(ctx context.Context, topics []string, after Cursor, most i
 	if m.closed {
 		return Batch{}, ErrClosed
 	}
+	b := Batch{Next: NewCursor(m.epoch, m.last)}
 	if err := m.checkCursor(after); err != nil {
-		return Batch{Next: NewCursor(m.epoch, m.last), Gaps: gapOfAll(topics, err)}, nil
-	}
-	var few [8]reader // most streams follow no more topics than this, and need no allocation
-	readers, b := m.readersAfter(topics, after, few[:0])
-	n := min(b.Behind, max(most, 1))
-	b.Next = NewCursor(m.epoch, m.last)
-	if n == 0 {
+		b.Gaps = gapOfAll(topics, err)
 		return b, nil
 	}
-	b.Entries = merge(readers, make([]Entry, 0, n))
-	if n < b.Behind {
+	var few [8]reader // most streams follow no more topics than this, and need no allocation
+	readers, gaps := m.readersAfter(topics, after, few[:0])
+	b.Gaps = gaps
+	for i := range readers {
+		b.Behind += readers[i].left
+	}
+	if b.Behind == 0 {
+		return b, nil
+	}
+	b.Entries = make([]Entry, min(b.Behind, max(most, 1)))
+	merge(readers, b.Entries)
+	if n := len(b.Entries); n < b.Behind {
 		b.Next = NewCursor(m.epoch, b.Entries[n-1].Offset)
 	}
 	return b, nil
@@ -47,57 +56,86 @@ func gapOfAll(topics []string, err error) []Gap {
 	for i, topic := range topics {
 		gaps[i] = Gap{topic, err}
 	}
-	return gaps
+	return distinct(gaps)
 }
 
-// reader walks one topic.
-type reader struct {
-	topic *topic
-	at    place
+// distinct keeps the first gap of each topic.
+func distinct(gaps []Gap) []Gap {
+	if len(gaps) < 2 {
+		return gaps
+	}
+	seen := make(map[string]bool, len(gaps))
+	return slices.DeleteFunc(gaps, func(g Gap) bool {
+		again := seen[g.Topic]
+		seen[g.Topic] = true
+		return again
+	})
 }
 
-// readersAfter returns a reader for each topic that has events beyond the cursor, and a batch with the gaps and the count.
-func (m *Memory) readersAfter(topics []string, after Cursor, readers []reader) ([]reader, Batch) {
-	var b Batch
+// readersAfter returns a reader for each topic that has events beyond the cursor, by their next offsets, and the gaps.
+func (m *Memory) readersAfter(topics []string, after Cursor, readers []reader) ([]reader, []Gap) {
+	var gaps []Gap
 	for _, name := range topics {
 		t, known := m.topics[name]
 		trimmed := m.floor
 		if known {
 			trimmed = t.trimmed
 		}
-		if !after.IsZero() && after.first < trimmed {
-			b.Gaps = append(b.Gaps, Gap{name, ErrTrimmed})
-			continue
-		}
-		if !known {
-			continue
-		}
-		if at, n := t.after(after.first); n > 0 {
-			readers = append(readers, reader{t, at})
-			b.Behind += n
+		switch {
+		case !after.IsZero() && after.first < trimmed:
+			gaps = append(gaps, Gap{name, ErrTrimmed})
+		case known && t.newest > after.first && t.count > 0:
+			at, left := t.after(after.first)
+			readers = append(readers, reader{t, at, left, t.offset(at)})
 		}
 	}
-	return readers, b
+	slices.SortFunc(readers, func(a, b reader) int { return cmp.Compare(a.next, b.next) })
+	readers = slices.CompactFunc(readers, func(a, b reader) bool { return a.topic == b.topic }) // what was asked for twice
+	return readers, distinct(gaps)
 }
 
-// merge fills entries to their capacity in the order of the offsets.
-func merge(readers []reader, entries []Entry) []Entry {
-	for len(entries) < cap(entries) {
-		oldest := 0
-		for i := 1; i < len(readers); i++ {
-			if readers[i].offset() < readers[oldest].offset() {
-				oldest = i
-			}
-		}
-		r := &readers[oldest]
-		entries = append(entries, r.topic.entry(r.at))
-		r.at = r.topic.step(r.at)
-		if !r.topic.has(r.at) {
-			readers[oldest] = readers[len(readers)-1]
+// reader walks one topic.
+type reader struct {
+	topic *topic
+	at    place
+	left  int    // events from there on
+	next  Offset // of the first of them
+}
+
+// step goes on to the next event, and tells whether there is one.
+func (r *reader) step() bool {
+	if r.left--; r.left == 0 {
+		return false
+	}
+	r.at = r.topic.step(r.at)
+	r.next = r.topic.offset(r.at)
+	return true
+}
+
+// merge fills the entries in the order of their offsets. The readers, which are a heap by their next ones, have as many at least.
+func merge(readers []reader, entries []Entry) {
+	for i := range entries {
+		r := &readers[0]
+		r.topic.fill(&entries[i], r.at)
+		if !r.step() {
+			*r = readers[len(readers)-1]
 			readers = readers[:len(readers)-1]
 		}
+		siftDown(readers)
 	}
-	return entries
 }
 
-func (r *reader) offset() Offset { return r.topic.offset(r.at) }
+// siftDown makes readers a heap again when only the first is out of place. container/heap would cost an allocation.
+func siftDown(readers []reader) {
+	for i := 0; ; {
+		child := 2*i + 1
+		if child+1 < len(readers) && readers[child+1].next < readers[child].next {
+			child++
+		}
+		if child >= len(readers) || readers[i].next <= readers[child].next {
+			return
+		}
+		readers[i], readers[child] = readers[child], readers[i]
+		i = child
+	}
+}

@@ -6,12 +6,15 @@
 package logtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +43,7 @@ func Run(t *testing.T, newLog Factory) {
 		{"a frame decodes to what was published", testFrames},
 		{"read goes on where it stopped", testPaging},
 		{"topics are read together in order", testTopics},
+		{"a topic that is asked for twice counts once", testRepeatedTopic},
 		{"each entry names the one before it in its topic", testPrev},
 		{"a topic nobody published to is whole and empty", testUnknownTopic},
 		{"the head moves a reader of a quiet topic on", testHead},
@@ -51,7 +55,9 @@ func Run(t *testing.T, newLog Factory) {
 		{"a bad event is named and nothing is stored", testBadEvents},
 		{"an oversized event is refused", testTooLarge},
 		{"the caller may reuse its data", testOwnership},
-		{"watch wakes after what it wakes for is visible", testWatch},
+		{"watch wakes for what can then be read", testWatch},
+		{"an event is read only after its wake", testWatchFirst},
+		{"watch is over when it returns", testWatchEnds},
 		{"concurrent writers and readers: each event once, in order", testConcurrency},
 		{"a cancelled context stops every call", testCancelled},
 		{"a closed log says so", testClosed},
@@ -236,7 +242,7 @@ func testTopics(t *testing.T, newLog Factory) {
 		if x.Partition != y.Partition {
 			return 0
 		}
-		return int(int64(x.Offset - y.Offset))
+		return cmp.Compare(x.Offset, y.Offset)
 	}); !sorted {
 		t.Error("entries aren't in offset order")
 	}
@@ -246,6 +252,20 @@ func testTopics(t *testing.T, newLog Factory) {
 	if !slices.Equal(got, want) {
 		t.Fatalf("read %q, want %q", got, want)
 	}
+}
+
+func testRepeatedTopic(t *testing.T, newLog Factory) {
+	log, other := open(t, newLog, Config{Retention: eventlog.Retention{Count: 3}}), open(t, newLog, Config{})
+	mustAppend(t, log, event("b", "0"))
+	start := mustHead(t, log)
+	mustAppend(t, log, event("a", "1"), event("b", "2"), event("a", "3"))
+	b := mustRead(t, log, start, 10, "a", "b", "a", "b", "b")
+	if got := slices.Sorted(slices.Values(data(b))); !slices.Equal(got, []string{"1", "2", "3"}) || b.Behind != 3 {
+		t.Errorf("read %q of %d behind, want each of 3 once", got, b.Behind)
+	}
+	mustAppend(t, log, event("a", "4"), event("a", "5"))
+	wantGaps(t, mustRead(t, log, start, 10, "a", "b", "a"), eventlog.ErrTrimmed, "a")
+	wantGaps(t, mustRead(t, log, mustHead(t, other), 10, "a", "b", "a"), eventlog.ErrOtherLog, "a", "b")
 }
 
 func testPrev(t *testing.T, newLog Factory) {
@@ -436,13 +456,22 @@ func testOwnership(t *testing.T, newLog Factory) {
 	if string(before.Frame) != frame {
 		t.Errorf("frame changed from %q to %q", frame, before.Frame)
 	}
-	if grown := append(before.Frame, "overwritten"...); len(grown) == 0 {
-		t.Fatal("unreachable")
+	entries := mustRead(t, log, eventlog.Cursor{}, 1000, "t").Entries
+	var frames []string
+	for _, e := range entries {
+		frames = append(frames, string(e.Frame))
 	}
-	b := mustRead(t, log, eventlog.Cursor{}, 2, "t")
-	if got := data(b); !slices.Equal(got, []string{"mine", "gone"}) {
-		t.Errorf("read %q", got)
+	for _, e := range entries {
+		if grown := append(e.Frame, "over what stands behind"...); len(grown) == 0 {
+			t.Fatal("unreachable")
+		}
 	}
+	for i, e := range mustRead(t, log, eventlog.Cursor{}, 1000, "t").Entries {
+		if string(e.Frame) != frames[i] {
+			t.Errorf("frame %q was overwritten with %q", frames[i], e.Frame)
+		}
+	}
+	wantData(t, mustRead(t, log, eventlog.Cursor{}, 2, "t"), "mine", "gone")
 }
 
 func testWatch(t *testing.T, newLog Factory) {
@@ -468,6 +497,82 @@ func testWatch(t *testing.T, newLog Factory) {
 		t.Errorf("Watch returned %v, want the context's error", err)
 	}
 	mustAppend(t, log, event("after", "x"))
+}
+
+func testWatchFirst(t *testing.T, newLog Factory) {
+	const events = 500
+	log := open(t, newLog, Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var woken [events]atomic.Bool
+	began := make(chan struct{}, 1)
+	go log.Watch(ctx, func(topic string) {
+		if i, err := strconv.Atoi(topic); err == nil {
+			woken[i].Store(true)
+		} else {
+			began <- struct{}{}
+		}
+	})
+	receive(t, began)
+
+	topics := make([]string, events)
+	for i := range topics {
+		topics[i] = strconv.Itoa(i)
+	}
+	at := mustHead(t, log)
+	go func() {
+		for _, topic := range topics {
+			if _, err := log.Append(ctx, event(topic, "x")); err != nil && ctx.Err() == nil {
+				t.Errorf("Append: %v", err)
+			}
+		}
+	}()
+	deadline := time.Now().Add(patience)
+	for n := 0; n < events; {
+		b := mustRead(t, log, at, 100, topics...)
+		for _, e := range b.Entries {
+			if i, _ := strconv.Atoi(e.Topic); !woken[i].Load() {
+				t.Fatalf("an event of topic %s was read before its wake was called", e.Topic)
+			}
+			n++
+		}
+		if at = b.Next; time.Now().After(deadline) {
+			t.Fatalf("read %d of %d events within %v", n, events, patience)
+		}
+	}
+}
+
+func testWatchEnds(t *testing.T, newLog Factory) {
+	log := open(t, newLog, Config{})
+	ctx, stop := context.WithCancel(t.Context())
+	var appending sync.WaitGroup
+	defer appending.Wait()
+	defer stop()
+	appending.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := log.Append(ctx, event("t", "x")); err != nil && ctx.Err() == nil {
+				t.Errorf("Append: %v", err)
+				return
+			}
+		}
+	})
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var returned atomic.Bool
+		err := log.Watch(ctx, func(topic string) {
+			if returned.Load() {
+				t.Error("wake was called after Watch had returned")
+			}
+			if topic != "" {
+				cancel()
+			}
+		})
+		returned.Store(true)
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Watch returned %v, want the context's error", err)
+		}
+		cancel()
+	}
 }
 
 func waitWake(t *testing.T, wakes <-chan string, topic string) {
