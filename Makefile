@@ -1,4 +1,4 @@
-.PHONY: help demo test test-fast lint fuzz cover tidy
+.PHONY: help demo test test-fast bench lint fuzz cover tidy
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,6 +11,10 @@ test: ## everything that must hold; installs what it needs (Debian, Ubuntu), or 
 
 test-fast: ## the root module's short tests, without the race detector
 	go test -short -timeout 2m ./...
+
+bench: ## measure against the peers and the floor, two hours; goes on where it was; writes bench/RESULTS.md
+	@bench/needs.sh
+	@go run ./bench run
 
 lint: ## gofmt, go vet, staticcheck, tidy go.mod files
 	@ci/lint.sh

@@ -9,6 +9,7 @@ needs() {
 		gcc      gcc,libc6-dev  the race detector
 		curl     curl           the tests of the HTTP surface
 		chromium chromium       the tests with a browser's EventSource
+		nginx    nginx          the tests behind a proxy
 	END
 }
 

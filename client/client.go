@@ -57,6 +57,10 @@ type Options struct {
 	OnOpen func(Open)
 	// OnGap is told that events are lost on an open stream. When they were lost before it opened, OnOpen is told.
 	OnGap func([]Gap)
+	// OnCursor is told the cursor when it has moved without an event: when a stream starts fresh, and by pings. Who stores the place
+	// stores this one like an Event.ID; otherwise what is published before the first event would be lost to a restart,
+	// and the place on a quiet stream would fall behind the retention.
+	OnCursor func(cursor string)
 	// OnDisconnect is told why a connection failed or ended, and the wait before the next attempt: ErrEnded, ErrSilent, *ByeError,
 	// *StatusError or a network error. It isn't told of the end of the iteration.
 	OnDisconnect func(err error, retryIn time.Duration)

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"reflect"
@@ -194,6 +195,25 @@ func TestControlEventsAreToldNotYielded(t *testing.T) {
 	})
 }
 
+func TestACursorThatMovesWithoutAnEventIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ping := func(id string) string { return "event: buffkit.ping\nid: " + id + "\ndata: \n\n" }
+		s := serve(t,
+			sends("id: k.1\nevent: buffkit.open\ndata: {\"state\":\"fresh\"}\n\n", event("k.2", "a"), ping("k.3"), ping("k.3"),
+				"event: buffkit.ping\ndata: \n\n"),
+			sends(opened, ping("k.2"), ping("k.4")))
+		var told []string
+		data, err := follow(t.Context(), s, client.Options{OnCursor: func(cursor string) { told = append(told, cursor) }})
+		if err != nil || !slices.Equal(data, []string{"a"}) {
+			t.Fatalf("got %q, %v", data, err)
+		}
+		if want := []string{"k.1", "k.3", "k.4"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	})
+}
+
 func TestFinalAnswers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -316,6 +336,27 @@ func TestRefusedTokenIsDroppedOnce(t *testing.T) {
 		}
 		if got, want := s.headers("Last-Event-Id"), []string{"-", "k.1", "k.1"}; !slices.Equal(got, want) {
 			t.Errorf("asked for %q, want %q", got, want)
+		}
+	})
+}
+
+// The status says 401, which is final but for a token; the network breaks before the body says which.
+func TestARefusalThatWasCutOffIsNotFinal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, func(w *stream, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(http.StatusUnauthorized)
+			w.send(`{"code":"tok`)
+			panic(http.ErrAbortHandler)
+		}, sends(event("k.1", "a")))
+		var d disconnects
+		data, err := follow(t.Context(), s, client.Options{OnDisconnect: d.record})
+		if err != nil || !slices.Equal(data, []string{"a"}) {
+			t.Errorf("got %q, %v", data, err)
+		}
+		if len(d.errs) != 2 || !errors.Is(d.errs[0], io.ErrUnexpectedEOF) || !strings.Contains(d.errs[0].Error(), "401") {
+			t.Errorf("told %v, want a cut-off 401", d.errs)
 		}
 	})
 }

@@ -92,6 +92,9 @@ func (f *follower) read(body *patientReader, yield func(Event, error) bool) endi
 			if end := f.control(e); end != nil {
 				return *end
 			}
+			if e.ID != "" && !e.Inherited && !f.place.repeated && f.opts.OnCursor != nil {
+				f.opts.OnCursor(f.place.cursor)
+			}
 		case e.ID != "" && !e.Inherited && f.place.repeated:
 		default:
 			f.backoff.success()

@@ -1,37 +1,9 @@
 package client_test
 
 import (
-	"fmt"
-	"net/http"
-	"os"
-	"runtime"
-	"slices"
-	"strings"
 	"testing"
-	"time"
+
+	"github.com/buffkit/buffkit/internal/leaktest"
 )
 
-// TestMain fails when a goroutine is left.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	if left := leftover(5 * time.Second); code == 0 && len(left) > 0 {
-		fmt.Printf("FAIL: %d goroutines are left:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// leftover returns the stacks of all goroutines but this one, once none are left or the patience is over.
-func leftover(patience time.Duration) []string {
-	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
-		buf := make([]byte, 1<<20)
-		stacks := strings.Split(strings.TrimSpace(string(buf[:runtime.Stack(buf, true)])), "\n\n")[1:]
-		stacks = slices.DeleteFunc(stacks, func(stack string) bool {
-			return strings.Contains(stack, "os/signal.loop") // of the fuzzer, for the life of the process
-		})
-		if len(stacks) == 0 || time.Now().After(deadline) {
-			return stacks
-		}
-	}
-}
+func TestMain(m *testing.M) { leaktest.Main(m) }

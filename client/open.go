@@ -32,7 +32,10 @@ func (f *follower) open(ctx context.Context) (*http.Response, ending) {
 		return nil, ending{}
 	}
 	if resp.StatusCode != http.StatusOK {
-		refused, told := refusal(resp)
+		refused, told, err := refusal(resp)
+		if err != nil {
+			return nil, ending{err: err, told: f.spread(0, resp)}
+		}
 		if isTokenCode(refused.Code) && f.token != "" {
 			f.token = ""
 			return f.open(ctx) // once: without a token there is none to be refused
@@ -83,13 +86,14 @@ func (f *follower) request(ctx context.Context) (*http.Response, error) {
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }
 
-// refusal reads why the server answered with another status than 200, and how long it asks us to wait. It closes the body.
-func refusal(resp *http.Response) (*StatusError, time.Duration) {
+// refusal reads why the server answered with another status than 200, and how long it asks us to wait. It closes the body. The error
+// is the network's: without the code it can't be said whether the refusal is final. The one of a token, say, isn't.
+func refusal(resp *http.Response) (*StatusError, time.Duration, error) {
 	defer resp.Body.Close()
 	refused := &StatusError{Status: resp.StatusCode}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusalBytes))
 	if err != nil {
-		return refused, 0 // the status is known, and it is what counts
+		return nil, 0, fmt.Errorf("%v, and was cut off before it said why: %w", refused, err)
 	}
 	said, ok := parseBye(text)
 	if ok {
@@ -97,7 +101,7 @@ func refusal(resp *http.Response) (*StatusError, time.Duration) {
 	} else if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
 		refused.Message = strings.TrimSpace(strings.ToValidUTF8(string(text[:min(len(text), maxMessageBytes)]), ""))
 	}
-	return refused, milliseconds(said.Retry)
+	return refused, milliseconds(said.Retry), nil
 }
 
 // spread returns how long the server asks us to wait. Its own word for this client comes first; a Retry-After is the same for all

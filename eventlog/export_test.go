@@ -33,6 +33,23 @@ func (m *Memory) Dropped(topic string) Offset {
 	return m.floor
 }
 
+// Watchers returns how many watch.
+func (m *Memory) Watchers() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.watchers)
+}
+
+// SweeperIsGone tells whether the sweeper has ended.
+func (m *Memory) SweeperIsGone() bool {
+	select {
+	case <-m.swept:
+		return true
+	default:
+		return false
+	}
+}
+
 // Check recounts everything and compares it with the books.
 func (m *Memory) Check() error {
 	m.mu.RLock()

@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -367,7 +368,7 @@ func (m *model) want(after eventlog.Cursor, topics []string) (want []eventlog.En
 			}
 		}
 	}
-	slices.SortFunc(want, func(a, b eventlog.Entry) int { return int(int64(a.Offset) - int64(b.Offset)) })
+	slices.SortFunc(want, func(a, b eventlog.Entry) int { return cmp.Compare(a.Offset, b.Offset) })
 	return want, gaps
 }
 

@@ -242,6 +242,20 @@ func TestReadOfForeignPositions(t *testing.T) {
 	}
 }
 
+func TestWatchLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	log := newMemory(t, nil)
+	var watching sync.WaitGroup
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		watching.Go(func() { log.Watch(ctx, func(string) { cancel() }) })
+	}
+	watching.Wait()
+	if n := log.Watchers(); n != 0 {
+		t.Errorf("%d watchers are left", n)
+	}
+}
+
 func TestCloseEndsEverything(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // which fails on a goroutine that is left over
@@ -255,6 +269,9 @@ func TestCloseEndsEverything(t *testing.T) {
 		synctest.Wait()
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
+		}
+		if !log.SweeperIsGone() {
+			t.Error("Close didn't wait for the sweeper")
 		}
 		for range cap(errs) {
 			if err := <-errs; !errors.Is(err, eventlog.ErrClosed) {

@@ -70,7 +70,7 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 
 // Publish stores an event and returns its cursor, which is its id on the wire. It doesn't wait for any client.
 //
-// Errors: ErrBadTopic, ErrClosed, the context's, and those of the log's Append: *eventlog.EventError, eventlog.ErrFull, eventlog.ErrClosed
+// Errors: ErrBadTopic, ErrBadName, ErrClosed, the context's, and those of the log's Append: *eventlog.EventError, eventlog.ErrFull, eventlog.ErrClosed
 // if the log was closed before the broker.
 func (b *Broker) Publish(ctx context.Context, event Event) (eventlog.Cursor, error) {
 	return one(b.PublishAll(ctx, event))
@@ -127,6 +127,11 @@ func one(cursors []eventlog.Cursor, err error) (eventlog.Cursor, error) {
 func (b *Broker) append(ctx context.Context, events []Event) ([]eventlog.Cursor, error) {
 	if b.ctx.Err() != nil {
 		return nil, fmt.Errorf("publish: %w", ErrClosed)
+	}
+	for i := range events {
+		if err := checkName(events[i].Name); err != nil {
+			return nil, fmt.Errorf("publish event %d: %w", i, err)
+		}
 	}
 	cursors, err := b.log.Append(ctx, events...)
 	if err != nil && b.ctx.Err() != nil {

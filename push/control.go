@@ -3,8 +3,10 @@ package push
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
@@ -18,6 +20,17 @@ const (
 	namePing = "buffkit.ping"
 	nameBye  = "buffkit.bye"
 )
+
+// reservedNames is how the names of control events start.
+const reservedNames = "buffkit."
+
+// checkName keeps the app from telling clients what only the broker knows.
+func checkName(name string) error {
+	if strings.HasPrefix(name, reservedNames) {
+		return fmt.Errorf("%w: %.64q: names that start with %q are control events", ErrBadName, name, reservedNames)
+	}
+	return nil
+}
 
 // openData is told first on every stream.
 type openData struct {
@@ -64,6 +77,9 @@ func appendPlace(dst []byte, at eventlog.Cursor) []byte {
 
 // appendSnapshot appends an event of the app's without an id.
 func appendSnapshot(dst []byte, event Event) ([]byte, error) {
+	if err := checkName(event.Name); err != nil {
+		return dst, err
+	}
 	return sse.AppendBody(dst, event.Name, event.Data)
 }
 

@@ -67,7 +67,8 @@ type Gap struct {
 	Reason Reason `json:"reason"`
 }
 
-// Topics returns the topics of the gaps that are the app's own: those whose state a Snapshot renders.
+// Topics returns the app's topics among the gaps. Gaps also names what was sent to all, to the user or to the session, as topics
+// that start with "~".
 func (l Lost) Topics() []string {
 	topics := make([]string, 0, len(l.Gaps))
 	for _, gap := range l.Gaps {

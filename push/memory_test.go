@@ -12,11 +12,18 @@ import (
 	"github.com/buffkit/buffkit/push"
 )
 
-// nowhere is a ResponseWriter that keeps nothing.
-type nowhere struct{ header http.Header }
+// nowhere is a ResponseWriter that keeps nothing. Its client leaves with the first bytes, if it has leave.
+type nowhere struct {
+	header http.Header
+	leave  context.CancelFunc
+}
 
-func (w nowhere) Header() http.Header             { return w.header }
-func (nowhere) WriteHeader(int)                   {}
+func (w nowhere) Header() http.Header { return w.header }
+func (w nowhere) WriteHeader(int) {
+	if w.leave != nil {
+		w.leave()
+	}
+}
 func (nowhere) Write(p []byte) (int, error)       { return len(p), nil }
 func (nowhere) FlushError() error                 { return nil }
 func (nowhere) SetWriteDeadline(time.Time) error  { return nil }
@@ -25,12 +32,11 @@ func (nowhere) SetReadDeadline(d time.Time) error { return nil }
 // comeAndGo begins and ends a session.
 func comeAndGo(b *push.Broker, headers ...string) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // the client left while it was let in
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	b.ServeHTTP(nowhere{http.Header{}}, r)
+	b.ServeHTTP(nowhere{http.Header{}, cancel}, r)
 }
 
 func heap() uint64 {
@@ -48,13 +54,16 @@ func TestDetachedSessionTakesAtMost400Bytes(t *testing.T) {
 		t.Skip("makes 100,000 sessions")
 	}
 	const sessions, most = 100_000, 400
-	b := newBroker(t, func(r *http.Request) (push.Grant, error) {
-		return push.Grant{User: r.Header.Get("User"), Topics: []string{"a"}}, nil
-	}, push.Options{})
+	b := newBroker(t, asUser, push.Options{})
 	comeAndGo(b)
 	before := heap()
 	for i := range sessions {
-		comeAndGo(b, "User", fmt.Sprintf("user-%07d", i))
+		user := fmt.Sprintf("user-%07d", i)
+		if i%100 == 0 {
+			comeAndGo(b, "User", user) // with all that belongs to a stream, of which nothing may stay
+		} else {
+			b.AbandonSession(user)
+		}
 	}
 	after := heap()
 	if n := b.Stats().Sessions; n != sessions+1 {

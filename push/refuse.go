@@ -18,6 +18,8 @@ var (
 	ErrStop = errors.New("push: stream is over")
 	// ErrBadTopic refuses a topic name that isn't one, at Publish too.
 	ErrBadTopic = errors.New("push: bad topic name")
+	// ErrBadName refuses, at Publish and in a Snapshot, the name of a control event.
+	ErrBadName = errors.New("push: reserved event name")
 	// ErrTooManyTopics refuses a request for more than Limits.MaxTopics.
 	ErrTooManyTopics = errors.New("push: too many topics")
 	// ErrTooManyConnections refuses a stream over one of the limits on connections.

@@ -137,8 +137,8 @@ func (b *Broker) checkWriter(w http.ResponseWriter) error {
 	}
 	if !deadline {
 		if _, told := b.warned.LoadOrStore(fmt.Sprintf("%T", w), true); !told {
-			b.logger().Warn("push: no write deadlines: a client that doesn't read holds its stream until its connection breaks; "+
-				"give the wrapper an Unwrap method", "wrapper", fmt.Sprintf("%T", w))
+			b.logger().Warn("push: no write deadlines: a client that doesn't read holds its stream until its connection breaks, and the "+
+				"server's WriteTimeout ends streams; give the wrapper an Unwrap method", "wrapper", fmt.Sprintf("%T", w))
 		}
 	}
 	return nil
@@ -258,7 +258,10 @@ func (b *Broker) follow(c *connection) error {
 	if c.info.User != "" && b.crowded(c.info.User, b.streams.joinUser(c.info.User, c)) {
 		return ErrTooManyConnections // of several that came at the same time, those that found room before it stay
 	}
-	return b.goingDown() // a list of streams to end that was made before has missed this one
+	if !c.session.live() { // who revoked it before has missed this stream
+		return ErrRevoked
+	}
+	return b.goingDown() // the same
 }
 
 // refuse answers a request that gets no stream, so that an EventSource comes back instead of giving up.

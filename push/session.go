@@ -3,6 +3,7 @@ package push
 import (
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,6 +62,7 @@ func newSessions(opts *Options) *sessions { return &sessions{opts: opts, began: 
 
 // start makes a session and connects to it.
 func (m *sessions) start(user string) *session {
+	user = strings.Clone(user) // it may be a part of a header
 	s := &session{id: newSessionID(), user: user, created: m.now(), connections: 1}
 	m.byID.Store(s.id, s)
 	m.count.Add(1)
@@ -222,9 +224,10 @@ func (m *sessions) get(id string) (*session, bool) {
 
 func (m *sessions) has(id string) bool {
 	s, ok := m.get(id)
-	if !ok {
-		return false
-	}
+	return ok && s.live()
+}
+
+func (s *session) live() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == sessionLive

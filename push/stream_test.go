@@ -68,6 +68,8 @@ func newLog(t testing.TB, keep eventlog.Retention) *eventlog.Memory {
 	return m
 }
 
+var none eventlog.Retention // of its own: the defaults
+
 // publish stores events, "topic:data" or "topic:key=data", each in a call of its own, and returns the cursor of the last.
 func publish(t testing.TB, b *push.Broker, events ...string) (last eventlog.Cursor) {
 	t.Helper()
@@ -85,6 +87,16 @@ func publish(t testing.TB, b *push.Broker, events ...string) (last eventlog.Curs
 	return last
 }
 
+// newRequest asks for a stream as an EventSource does. Headers come in pairs.
+func newRequest(ctx context.Context, target string, headers ...string) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	r.Header.Set("Accept", "text/event-stream")
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return r
+}
+
 // stream is a request that the handler serves on a goroutine of its own, in a synctest bubble.
 type stream struct {
 	t     testing.TB
@@ -94,15 +106,11 @@ type stream struct {
 	seen  int           // frames that were taken
 }
 
-// connect asks for a stream as an EventSource does. Headers come in pairs.
+// connect asks for a stream.
 func connect(t testing.TB, h http.Handler, target string, headers ...string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	r.Header.Set("Accept", "text/event-stream")
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
+	r := newRequest(ctx, target, headers...)
 	s := &stream{t: t, w: newSink(), leave: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
@@ -172,6 +180,29 @@ func (s *stream) session() string {
 	}
 	s.t.Fatal("no buffkit.open")
 	return ""
+}
+
+// refusal is the answer to a request that got no stream: its status and its code. A bye is "200 code".
+func (s *stream) refusal() string {
+	s.t.Helper()
+	synctest.Wait()
+	if !s.ended() {
+		s.t.Fatal("not refused")
+	}
+	s.w.mu.Lock()
+	status, kind, body := s.w.status, s.w.sent.Get("Content-Type"), s.w.buf
+	s.w.mu.Unlock()
+	switch {
+	case kind == "application/json":
+		return fmt.Sprint(status, " ", frame{data: string(body)}.control().Code)
+	case kind == "text/event-stream" && len(body) > 0:
+		all, err := parseFrames(string(body))
+		if err != nil || len(all) != 1 || all[0].name != "buffkit.bye" || all[0].retry == "" {
+			s.t.Fatalf("not a refusal: %q, %v", body, err)
+		}
+		return fmt.Sprint(status, " ", all[0].control().Code)
+	}
+	return fmt.Sprint(status, " ", string(body))
 }
 
 func (s *stream) ended() bool {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -109,6 +110,9 @@ const maxTokenBytes = 4096
 func (r *keyring) open(token string) (ticket, error) {
 	if len(token) > maxTokenBytes {
 		return ticket{}, fmt.Errorf("%w: %d bytes", ErrTokenInvalid, len(token))
+	}
+	if strings.ContainsAny(token, "\r\n") {
+		return ticket{}, fmt.Errorf("%w: line end", ErrTokenInvalid) // encoding/base64 skips it, however strict
 	}
 	var c claims
 	_, err := r.parser.ParseWithClaims(token, &c, r.secret)

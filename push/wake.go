@@ -17,7 +17,7 @@ type dispatcher struct {
 	mu     sync.Mutex // guards what follows
 	topics map[string]struct{}
 	spare  map[string]struct{} // the empty map that topics is swapped with
-	canary chan struct{}       // closed at the next wake of topicCanary
+	canary chan struct{}       // closed at the next wake of topicCanary, or of any topic
 }
 
 func newDispatcher() *dispatcher {
@@ -57,7 +57,9 @@ func (d *dispatcher) take() map[string]struct{} {
 	}
 	clear(d.spare)
 	d.topics, d.spare = d.spare, taken
-	if _, ok := taken[topicCanary]; ok {
+	_, sung := taken[topicCanary]
+	_, any := taken[""]
+	if sung || any {
 		close(d.canary)
 		d.canary = make(chan struct{})
 	}

@@ -492,6 +492,11 @@ func testWatch(t *testing.T, newLog Factory) {
 		wantData(t, b, "x")
 		at = b.Next
 	}
+	mustAppend(t, log, event("x", "1"), event("y", "1"), event("x", "2"), event("z", "1"))
+	missing := map[string]bool{"x": true, "y": true, "z": true}
+	for len(missing) > 0 {
+		delete(missing, receive(t, wakes))
+	}
 	cancel()
 	if err := receive(t, done); !errors.Is(err, context.Canceled) {
 		t.Errorf("Watch returned %v, want the context's error", err)

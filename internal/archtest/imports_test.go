@@ -48,6 +48,15 @@ var architecture = map[string]imports{
 		{"eventlog", "a fragment becomes an event; who pushes it is the app's choice"},
 	}},
 
+	"migrate/dialect": {}, // names and facts: every other package of the runner stands on it
+	"migrate/lexer": {code: []edge{
+		{"migrate/dialect", "which strings, comments and bodies there are"},
+	}},
+	"migrate/source": {code: []edge{
+		{"migrate/dialect", "a file may be for one database alone"},
+		{"migrate/lexer", "headers and sections are comments, and only a lexer knows what is one"},
+	}},
+
 	"push": {
 		code: []edge{
 			{"eventlog", "the log it reads for every connection"},

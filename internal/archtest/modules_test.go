@@ -17,6 +17,7 @@ import (
 // outside are the modules that aren't in the workspace, each for a reason.
 var outside = map[string]string{
 	"internal/tools": "a linter's dependencies would raise the versions that our tests run with",
+	"bench/mercure":  "its licence is the AGPL, so it shares nothing with what we ship, and it needs a newer Go",
 }
 
 // workspace lists the folders of go.work.

@@ -8,7 +8,10 @@ import (
 )
 
 // sleepers are the files of test code that may call time.Sleep outside of synctest.Test, each for a reason.
-var sleepers = map[string]string{}
+var sleepers = map[string]string{
+	"eventlog/memory_footprint_test.go": "a helper that runs in a bubble",
+	"eventlog/memory_model_test.go":     "a helper that runs in a bubble",
+}
 
 // A test that sleeps and hopes is slow on a fast machine and wrong on a slow one. Inside of synctest.Test a sleep is exact and
 // takes no time.

@@ -1,0 +1,245 @@
+package load
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/buffkit/buffkit/bench/internal/event"
+)
+
+// scanner takes apart what one connection receives. It is fed whatever a read returned, cut anywhere.
+type scanner struct {
+	state  scanState
+	inLine lineState
+	status int    // of the answer, once its headers are complete
+	left   int    // bytes of the chunk that are to come; while its size is read, the size so far
+	tail   []byte // the begin of what couldn't be understood yet
+	id     []byte // of the last event that was complete
+	nextID []byte // of the event that isn't
+	at     int64  // stamp and number of the event that isn't complete
+	number uint32
+	full   bool // whether there is one
+	many   bool // several events may stand in a line
+
+	scratch *[]byte // where a tail is joined with what follows; shared by all that are fed by one goroutine
+}
+
+type scanState uint8
+
+const (
+	inHeaders   scanState = iota
+	inChunkSize           // hexadecimal digits
+	inChunkLine           // what may follow them, up to LF
+	inChunk
+	inChunkEnd // CR LF
+	inBody     // an answer without chunks: up to its end
+	ended
+)
+
+type lineState uint8
+
+const (
+	atLine lineState = iota // at its begin, or all of it is in the tail
+	inData                  // somewhere in a data line
+	inRest                  // somewhere in a line that doesn't matter
+)
+
+const (
+	maxHeaders = 16 << 10
+	maxChunk   = 1 << 40 // so that its size doesn't overflow
+	maxHeld    = 512     // bytes of a line that are kept in the hope for its end
+)
+
+// sink gets what the scanner finds.
+type sink interface {
+	// opened is called with the headers of the answer.
+	opened(headers []byte)
+	// got is called for each event.
+	got(at int64, number uint32)
+}
+
+// reset makes it ready for a new connection that resumes: the id is kept, as is the memory.
+func (s *scanner) reset() {
+	*s = scanner{id: s.id, nextID: s.nextID[:0], many: s.many, scratch: s.scratch}
+}
+
+// feed takes what was read.
+func (s *scanner) feed(p []byte, to sink) {
+	for len(p) > 0 {
+		switch s.state {
+		case inHeaders:
+			p = s.headers(p, to)
+		case inChunkSize:
+			p = s.chunkSize(p)
+		case inChunkLine:
+			end := bytes.IndexByte(p, '\n')
+			if end < 0 {
+				return
+			}
+			p = p[end+1:]
+			if s.state = inChunk; s.left == 0 {
+				s.state = ended
+			}
+		case inChunk:
+			n := min(s.left, len(p))
+			s.body(p[:n], to)
+			p = p[n:]
+			if s.left -= n; s.left == 0 {
+				s.state = inChunkEnd
+			}
+		case inChunkEnd:
+			end := bytes.IndexByte(p, '\n')
+			if end < 0 {
+				return
+			}
+			p, s.state = p[end+1:], inChunkSize
+		case inBody:
+			s.body(p, to)
+			return
+		case ended:
+			return
+		}
+	}
+}
+
+// headers collects the headers and returns what follows them.
+func (s *scanner) headers(p []byte, to sink) []byte {
+	before := len(s.tail)
+	s.tail = append(s.tail, p...)
+	end := bytes.Index(s.tail, []byte("\r\n\r\n"))
+	if end < 0 {
+		if len(s.tail) > maxHeaders {
+			s.state = ended
+		}
+		return nil
+	}
+	head := s.tail[:end]
+	if _, text, ok := bytes.Cut(head, []byte{' '}); ok && len(text) >= 3 {
+		s.status, _ = strconv.Atoi(string(text[:3]))
+	}
+	s.state = inBody
+	if bytes.Equal(header(head, "Transfer-Encoding"), []byte("chunked")) {
+		s.state = inChunkSize
+	}
+	to.opened(head)
+	s.tail = nil // the tails of lines are much smaller
+	return p[end+len("\r\n\r\n")-before:]
+}
+
+// header returns the value of a header, nil if it isn't there.
+func header(head []byte, name string) []byte {
+	for len(head) > 0 {
+		var line []byte
+		line, head, _ = bytes.Cut(head, []byte("\r\n"))
+		if key, value, ok := bytes.Cut(line, []byte{':'}); ok && bytes.EqualFold(key, []byte(name)) {
+			return bytes.TrimSpace(value)
+		}
+	}
+	return nil
+}
+
+func (s *scanner) chunkSize(p []byte) []byte {
+	for i, c := range p {
+		if s.left > maxChunk {
+			s.state = ended
+			return nil
+		}
+		switch {
+		case '0' <= c && c <= '9':
+			s.left = s.left<<4 | int(c-'0')
+		case 'a' <= c && c <= 'f':
+			s.left = s.left<<4 | int(c-'a'+10)
+		case 'A' <= c && c <= 'F':
+			s.left = s.left<<4 | int(c-'A'+10)
+		default:
+			s.state = inChunkLine
+			return p[i:]
+		}
+	}
+	return nil
+}
+
+// body takes bytes of the stream itself.
+func (s *scanner) body(p []byte, to sink) {
+	if len(s.tail) > 0 { // rare: servers write whole events
+		*s.scratch = append(append((*s.scratch)[:0], s.tail...), p...)
+		p, s.tail = *s.scratch, s.tail[:0]
+	}
+	for len(p) > 0 {
+		end := bytes.IndexByte(p, '\n')
+		if end < 0 {
+			s.partial(p, to)
+			return
+		}
+		s.line(p[:end], to)
+		p = p[end+1:]
+	}
+}
+
+// partial takes a line, or the rest of one, that isn't complete.
+func (s *scanner) partial(p []byte, to sink) {
+	switch {
+	case s.inLine == atLine && len(p) <= maxHeld:
+		s.tail = append(s.tail, p...)
+	case s.inLine == inData || s.inLine == atLine && bytes.HasPrefix(p, dataField):
+		s.inLine = inData
+		s.payloads(p, to)
+		s.tail = append(s.tail, p[max(0, len(p)-(event.MinSize-2)):]...) // a payload may begin there
+	default:
+		s.inLine = inRest
+	}
+}
+
+var (
+	dataField = []byte("data:")
+	idField   = []byte("id:")
+	mark      = []byte(event.Mark)
+)
+
+// line takes the end of a line: all of it, if none of it was taken before.
+func (s *scanner) line(p []byte, to sink) {
+	was := s.inLine
+	s.inLine = atLine
+	switch {
+	case was == inRest:
+	case was == inData:
+		s.payloads(p, to)
+	case len(p) == 0 || len(p) == 1 && p[0] == '\r':
+		s.complete(to)
+	case bytes.HasPrefix(p, dataField):
+		s.payloads(p, to)
+	case bytes.HasPrefix(p, idField):
+		s.nextID = append(s.nextID[:0], bytes.TrimSpace(p[len(idField):])...)
+	}
+}
+
+// payloads finds those that are complete in a part of a data line: the first of the event or, with many, all.
+func (s *scanner) payloads(p []byte, to sink) {
+	for s.many || !s.full {
+		i := bytes.Index(p, mark)
+		if i < 0 {
+			return
+		}
+		p = p[i+len(mark):]
+		at, number, ok := event.Parse(p)
+		if !ok {
+			continue
+		}
+		if s.full { // an event before it in the same line
+			to.got(s.at, s.number)
+		}
+		s.at, s.number, s.full = at, number, true
+		p = p[event.Digits:]
+	}
+}
+
+// complete ends an event: what came of it counts now.
+func (s *scanner) complete(to sink) {
+	if len(s.nextID) > 0 {
+		s.id, s.nextID = s.nextID, s.id[:0]
+	}
+	if s.full {
+		s.full = false
+		to.got(s.at, s.number)
+	}
+}

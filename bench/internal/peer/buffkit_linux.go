@@ -1,0 +1,69 @@
+package peer
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/push"
+)
+
+// buffkitPeer is the broker as its users have it: a session for each client, a signed token that rotates at each connect, and a log that
+// keeps what must be resumed.
+var buffkitPeer = Peer{
+	Name: "buffkit", Title: "buffkit", Resumes: true, TokenHeader: "Buffkit-Session",
+	request: func(a Asking) string {
+		r := eventSource(a) + "Buffkit-Client: bench/1\r\n"
+		if len(a.Token) > 0 {
+			r += "Buffkit-Session: " + string(a.Token) + "\r\n"
+		}
+		return r
+	},
+	start: startBuffkit,
+}
+
+var eventSource = byLastEventID("/events")
+
+type buffkit struct {
+	broker *push.Broker
+	log    *eventlog.Memory
+	names  []string // of the topics
+}
+
+const (
+	frameOverhead = 64 // id: and data: lines
+)
+
+func startBuffkit(o Options) (*Started, error) {
+	keep := eventlog.Retention{
+		Count: max(o.History, eventlog.DefaultRetentionCount),
+		Bytes: max(int64(o.History)*int64(o.Size+frameOverhead), eventlog.DefaultRetentionBytes),
+	}
+	b := &buffkit{log: eventlog.NewMemory(&eventlog.MemoryOptions{
+		Retention: keep,
+		MaxBytes:  max(2*keep.Bytes*int64(o.Topics), eventlog.DefaultMaxBytes),
+	})}
+	var err error
+	b.broker, err = push.New(func(r *http.Request) (push.Grant, error) {
+		return push.Grant{Topics: push.RequestedTopics(r)}, nil
+	}, &push.Options{Log: b.log, WriteTimeout: o.WriteTimeout})
+	if err != nil {
+		return nil, err
+	}
+	for i := range o.Topics {
+		b.names = append(b.names, Topic(i))
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /events", b.broker)
+	return Listen(b, mux)
+}
+
+func (b *buffkit) Publish(topic int, payload []byte) error {
+	_, err := b.broker.Publish(context.Background(), push.Event{Topic: b.names[topic], Data: payload})
+	return err
+}
+
+func (b *buffkit) Close() {
+	b.broker.Close()
+	b.log.Close()
+}

@@ -1,0 +1,8 @@
+package peer
+
+// mercurePeer is a program and a module of its own: its licence is the AGPL.
+var mercurePeer = Peer{
+	Name: "mercure", Title: "mercure 0.21", Resumes: true,
+	Prepare: built("mercure", true),
+	request: byLastEventID("/.well-known/mercure"),
+}

@@ -1,0 +1,67 @@
+package plot_test
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/buffkit/buffkit/bench/internal/plot"
+	"github.com/buffkit/buffkit/bench/internal/result"
+)
+
+func TestSVG(t *testing.T) {
+	t.Parallel()
+	linear, logarithmic := plot.Axis{Title: "x", Format: result.Count}, plot.Axis{Title: "y", Log: true, Format: result.Duration}
+	tests := []struct {
+		name   string
+		lines  []plot.Line
+		points int // drawn
+	}{
+		{"nothing", nil, 0},
+		{"one point", []plot.Line{{Name: "a", Points: []plot.Point{{X: 1, Y: 1}}}}, 1},
+		{"two lines", []plot.Line{
+			{Name: "a <&> b", Points: []plot.Point{{X: 1, Y: 1}, {X: 100, Y: 20}}},
+			{Name: "c", Dashed: true, Points: []plot.Point{{X: 1, Y: 3}, {X: 100, Y: 0.001}}},
+		}, 4},
+		{"what a logarithm doesn't have", []plot.Line{{Name: "a", Points: []plot.Point{{X: 1, Y: 0}, {X: 2, Y: -1}, {X: 3, Y: math.NaN()}, {X: 4, Y: 5}}}}, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			svg := plot.Chart{Title: "a chart", X: linear, Y: logarithmic, Lines: tt.lines}.SVG()
+			if bytes.Contains(svg, []byte("NaN")) || bytes.Contains(svg, []byte("Inf")) {
+				t.Errorf("it has values that can't be drawn:\n%s", svg)
+			}
+			if n := bytes.Count(svg, []byte("<circle")); n != tt.points {
+				t.Errorf("%d points drawn, want %d", n, tt.points)
+			}
+			for d := xml.NewDecoder(bytes.NewReader(svg)); ; {
+				_, err := d.Token()
+				if errors.Is(err, io.EOF) {
+					return
+				}
+				if err != nil {
+					t.Fatalf("not XML: %v\n%s", err, svg)
+				}
+			}
+		})
+	}
+}
+
+func TestTicksAreRound(t *testing.T) {
+	t.Parallel()
+	svg := string(plot.Chart{
+		X:     plot.Axis{Log: true, Format: result.Count},
+		Y:     plot.Axis{Format: result.Percent},
+		Lines: []plot.Line{{Points: []plot.Point{{X: 1, Y: 0.1}, {X: 100_000, Y: 1}}}},
+	}.SVG())
+	for _, want := range []string{">1<", ">10<", ">100,000<", ">0 %<", ">50 %<", ">100 %<"} {
+		if !strings.Contains(svg, want) {
+			t.Errorf("no tick %s", want)
+		}
+	}
+}

@@ -1,0 +1,219 @@
+// Package scenario is what is measured: each scenario drives one server at a time through the same steps and returns its figures.
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/buffkit/buffkit/bench/internal/child"
+	"github.com/buffkit/buffkit/bench/internal/load"
+	"github.com/buffkit/buffkit/bench/internal/peer"
+	"github.com/buffkit/buffkit/bench/internal/plot"
+	"github.com/buffkit/buffkit/bench/internal/result"
+)
+
+// Params are the sizes of a scenario. Figures can be compared if they are of the same Params.
+type Params struct {
+	Conns        int           `json:"conns,omitempty"`
+	Topics       int           `json:"topics,omitempty"`
+	Size         int           `json:"size,omitempty"`   // bytes of an event's data
+	Rate         float64       `json:"rate,omitempty"`   // events a second
+	Events       int           `json:"events,omitempty"` // for those that count events instead of seconds
+	Missed       int           `json:"missed,omitempty"` // events while the clients are away
+	Turns        int           `json:"turns,omitempty"`  // without and with
+	Warm         time.Duration `json:"warm,omitempty"`   // not measured
+	Window       time.Duration `json:"window,omitempty"` // measured
+	WriteTimeout time.Duration `json:"write_timeout,omitempty"`
+}
+
+// Scenario is one thing to measure.
+type Scenario struct {
+	Name   string
+	Title  string
+	Text   string // what is measured, and how to read it
+	Params Params
+	Smoke  Params // sizes that show in a second or two that it works
+	Rounds int
+	// Points are the values that a sweep goes through; Vary sets one.
+	Points      []float64
+	SmokePoints []float64
+	PointTitle  string
+	Vary        func(*Params, float64)
+	// Skip says why a peer is left out at these sizes, "" if it isn't.
+	Skip    func(peer.Peer, Params) string
+	Columns []result.Column
+	Plots   []Plot
+
+	measure func(ctx context.Context, r *run) (result.Metrics, error)
+}
+
+// Plot draws a metric over the points of a sweep.
+type Plot struct {
+	Name   string // the end of its file's
+	Title  string
+	Metric string
+	Axis   plot.Axis
+}
+
+// All lists the scenarios in the order in which they are run.
+func All() []Scenario {
+	return []Scenario{
+		idle, fanout, one, latency, storm, stuck,
+		sweepConns, sweepRate, sweepSize, sweepTopics, sweepMissed,
+	}
+}
+
+// Find returns the scenario of a name.
+func Find(name string) (Scenario, error) {
+	var names []string
+	for _, s := range All() {
+		if s.Name == name {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return Scenario{}, fmt.Errorf("no scenario is called %q: there are %s", name, strings.Join(names, ", "))
+}
+
+// Measure runs a scenario for one server, which it starts and stops. say gets what is being done.
+func (s Scenario) Measure(ctx context.Context, p peer.Peer, params Params, say func(string)) (result.Metrics, error) {
+	r := &run{peer: p, params: params, say: say}
+	defer r.end()
+	m, err := s.measure(ctx, r)
+	if err == nil && r.client != nil {
+		err = r.client.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", s.Name, p.Name, err)
+	}
+	return m, nil
+}
+
+// run is one measurement of one server.
+type run struct {
+	peer   peer.Peer
+	params Params
+	say    func(string)
+	server *child.Child
+	client *load.Client
+	epoch  atomic.Value // of the server's last answer, a string
+	next   uint32       // number of the next event that will be published
+}
+
+func (r *run) end() {
+	if r.client != nil {
+		r.client.Close()
+	}
+	if r.server != nil {
+		r.server.Stop()
+	}
+}
+
+// start starts the server. history is how many events it must keep for who is behind, or, with resume, for who comes back.
+func (r *run) start(history int, resume bool) (err error) {
+	r.say("starting")
+	topics := max(r.params.Topics, 1)
+	r.server, err = child.Start(r.peer, peer.Options{
+		Topics:       topics,
+		Events:       history + besides*topics,
+		History:      history/topics + besides,
+		Resume:       resume,
+		Size:         r.params.Size,
+		WriteTimeout: r.params.WriteTimeout,
+	})
+	return err
+}
+
+const besides = 20 // events of a topic that a scenario publishes besides those it counts, until all clients follow
+
+// clients makes n clients of the server.
+func (r *run) clients(n int) (*load.Client, error) {
+	return load.New(load.Options{
+		Addr: r.server.Addr, Conns: n, Topics: r.params.Topics,
+		TokenHeader: r.peer.TokenHeader, Many: r.peer.Many,
+		Request: func(a load.Ask) []byte { return r.request(a, n) },
+	})
+}
+
+func (r *run) request(a load.Ask, conns int) []byte {
+	topics := max(r.params.Topics, 1)
+	asking := peer.Asking{Ask: a}
+	asking.Epoch, _ = r.epoch.Load().(string)
+	for n := a.Client % topics; n < topics; n += conns {
+		asking.Topics = append(asking.Topics, peer.Topic(n))
+	}
+	return r.peer.Request(r.server.Addr.String(), asking)
+}
+
+// connect makes all clients, connects them, and sees that each follows its topics.
+func (r *run) connect(ctx context.Context) (err error) {
+	r.say(fmt.Sprintf("connecting %d", r.params.Conns))
+	if r.client, err = r.clients(r.params.Conns); err != nil {
+		return err
+	}
+	if _, err := r.client.Connect(ctx); err != nil {
+		return err
+	}
+	return r.sync(ctx)
+}
+
+const (
+	syncTries   = 6
+	syncTimeout = 500 * time.Millisecond // of the first try; twice as long with each
+)
+
+// sync publishes an event to each topic and waits until it is everywhere: a client that has its headers needn't be
+// subscribed yet.
+func (r *run) sync(ctx context.Context) error {
+	r.say("waiting until all follow")
+	topics := max(r.params.Topics, 1)
+	goal := r.client.Expect(max(1, topics/r.params.Conns), true)
+	var err error
+	for try := range syncTries {
+		if _, err = r.publish(ctx, peer.Order{Count: topics}); err != nil {
+			return err
+		}
+		soon, cancel := context.WithTimeout(ctx, syncTimeout<<try)
+		_, err = goal.Await(soon)
+		cancel()
+		if !errors.Is(err, load.ErrNotAll) {
+			break
+		}
+	}
+	r.client.Take()
+	return err
+}
+
+// publish waits until the server has published.
+func (r *run) publish(ctx context.Context, o peer.Order) (peer.Answer, error) {
+	o.Do, o.Size = "publish", r.params.Size
+	a, err := r.server.Order(ctx, o)
+	r.epoch.Store(a.Epoch)
+	r.next += uint32(a.Published)
+	return a, err
+}
+
+// warmUp publishes for the time that isn't measured.
+func (r *run) warmUp(ctx context.Context) error {
+	r.say("warming up")
+	_, err := r.publish(ctx, peer.Order{Count: int(r.params.Rate * seconds(r.params.Warm)), Rate: r.params.Rate})
+	return err
+}
+
+// sleep waits, unless the context ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func seconds(d time.Duration) float64 { return d.Seconds() }

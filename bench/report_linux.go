@@ -1,0 +1,109 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"github.com/buffkit/buffkit/bench/internal/peer"
+	"github.com/buffkit/buffkit/bench/internal/plot"
+	"github.com/buffkit/buffkit/bench/internal/result"
+	"github.com/buffkit/buffkit/bench/internal/scenario"
+)
+
+// report is "bench report".
+func report(args []string, out io.Writer) error {
+	f := flag.NewFlagSet("bench report", flag.ContinueOnError)
+	where := f.String("out", "", "`folder` with results; default: bench in this checkout")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	to, err := folder(*where, false)
+	if err != nil {
+		return err
+	}
+	return writeReport(to, out, false)
+}
+
+const resultsHead = `# Results
+
+Made by ` + "`go run ./bench run`" + `; [README.md](README.md) says what is measured and how to read it. Each table is of one machine and one
+commit, which stand above it. Compare figures within a table, not between tables of different commits or machines.
+`
+
+// writeReport makes RESULTS.md of what is there. With show, it prints the tables too.
+func writeReport(to string, out io.Writer, show bool) error {
+	var sections []result.Section
+	for _, s := range scenario.All() {
+		set, err := result.Load(to, s.Name)
+		if err != nil {
+			return err
+		}
+		if len(set.Records) == 0 {
+			continue
+		}
+		text, err := section(to, s, set)
+		if err != nil {
+			return err
+		}
+		sections = append(sections, result.Section{Name: s.Name, Title: s.Title, Text: text})
+		if show {
+			fmt.Fprintf(out, "\n%s\n\n%s", s.Title, text)
+		}
+	}
+	name := filepath.Join(to, "RESULTS.md")
+	if err := result.Write(name, resultsHead, sections); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\nwritten: %s\n", name)
+	return err
+}
+
+func section(to string, s scenario.Scenario, set result.Set) (string, error) {
+	var names []string
+	titles := map[string]string{}
+	for _, p := range peer.All() {
+		names = append(names, p.Name)
+		titles[p.Name] = p.Title
+	}
+	last := set.Records[len(set.Records)-1]
+	text := s.Text + "\n\n```\n" + last.Command + "\n```\n\n" + last.At.Format("2006-01-02") + "; " + last.Env.String() + ".\n\n"
+	if rounds := rounds(set); rounds > 1 {
+		text += fmt.Sprintf("Medians of %d rounds, in parentheses the smallest and the largest.\n\n", rounds)
+	}
+	table := set.Table(s.Columns, names, titles, s.PointTitle)
+	if s.Vary == nil {
+		return text + table, nil
+	}
+	for _, p := range s.Plots {
+		file := filepath.Join("plots", s.Name+"-"+p.Name+".svg")
+		if err := result.WriteFile(filepath.Join(to, file), draw(s, p, set, names, titles)); err != nil {
+			return "", err
+		}
+		text += fmt.Sprintf("![%s](%s)\n\n", p.Title, filepath.ToSlash(file))
+	}
+	return text + "<details><summary>the figures</summary>\n\n" + table + "\n</details>\n", nil
+}
+
+func draw(s scenario.Scenario, p scenario.Plot, set result.Set, names []string, titles map[string]string) []byte {
+	c := plot.Chart{Title: p.Title, X: plot.Axis{Title: s.PointTitle, Log: true, Format: result.Count}, Y: p.Axis}
+	for _, name := range set.Servers(names) {
+		l := plot.Line{Name: titles[name], Colour: slices.Index(names, name), Dashed: name == "floor"}
+		for _, x := range set.Points() {
+			if values := set.Of(name, x, p.Metric); len(values) > 0 {
+				l.Points = append(l.Points, plot.Point{X: x, Y: result.Median(values)})
+			}
+		}
+		c.Lines = append(c.Lines, l)
+	}
+	return c.SVG()
+}
+
+func rounds(set result.Set) (n int) {
+	for _, r := range set.Records {
+		n = max(n, r.Round+1)
+	}
+	return n
+}

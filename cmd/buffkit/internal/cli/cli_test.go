@@ -1,0 +1,159 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestEveryCommandExplainsItself(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"", "serve", "publish", "subscribe", "token", "demo", "version"} {
+		args := strings.Fields(command + " --help")
+		r := run(t, "", args...)
+		r.want(t, 0)
+		if !strings.Contains(r.stdout, "Examples:") || !strings.Contains(r.stdout, "Usage:") || r.stderr != "" {
+			t.Errorf("%q: %s", args, firstLines(r.stdout+r.stderr, 5))
+		}
+	}
+	if r := run(t, ""); r.code != 0 || !strings.Contains(r.stdout, "Exit codes:") || !strings.Contains(r.stdout, "BUFFKIT_URL") {
+		t.Errorf("alone it says %d %s", r.code, firstLines(r.stdout, 5))
+	}
+}
+
+func TestWrongUsageIsSaidBriefly(t *testing.T) {
+	t.Parallel()
+	file := secretFile(t)
+	tests := []struct {
+		name, command, says string
+	}{
+		{"misspelt command", "pubish", "did you mean publish?"},
+		{"no such command", "frobnicate", "unknown command"},
+		{"no such flag", "serve --adr x", "unknown flag: --adr"},
+		{"flag without a value", "serve --addr", "--addr"},
+		{"too many arguments", "serve now", "takes no arguments"},
+		{"address without a port", "serve --insecure --addr localhost", "HOST:PORT"},
+		{"port that isn't one", "serve --insecure --addr localhost:99999", "0 to 65535"},
+		{"no secret", "serve", "buffkit token --new-secret"},
+		{"secret and none", "serve --insecure --secret-file " + file, "exclude each other"},
+		{"insecure on every address", "serve --insecure --addr :0", "every network"},
+		{"insecure on another address", "serve --insecure --addr 192.0.2.1:0", "192.0.2.1"},
+		{"insecure on every IPv4 address", "serve --insecure --addr 0.0.0.0:0", "every network"},
+		{"log of another kind", "serve --insecure --log sqlite:data", `"sqlite" in this version`},
+		{"log without a name", "serve --insecure --log=", "--log memory"},
+		{"no heartbeat", "serve --insecure --heartbeat 0s", "--heartbeat"},
+		{"duration without a unit", "serve --insecure --heartbeat 15", "--heartbeat"},
+		{"negative limit", "serve --insecure --max-topics -1", "0 for no limit"},
+		{"size that isn't one", "serve --insecure --budget lots", "64KiB"},
+		{"events of no size", "serve --insecure --max-event-bytes 0", "--max-event-bytes"},
+		{"origin that isn't one", "serve --insecure --allow-origin *", "https://app.example.com"},
+		{"no topic to publish to", "publish hello", `"topic" not set`},
+		{"empty topic to publish to", "publish --topic= hello", "--topic"},
+		{"URL that isn't one", "publish --topic a --url localhost:8080 x", "http://localhost:8080"},
+		{"URL with a query", "publish --topic a --url http://localhost/events?topic=b x", "--topic"},
+		{"token that isn't one", "publish --topic a --token a\tb x", "--token"},
+		{"ids of two kinds", "publish --topic a --json --quiet x", "quiet"},
+		{"negative patience", "publish --topic a --retry-for -1s x", "--retry-for"},
+		{"no topic to follow", "subscribe", `"topic" not set`},
+		{"topic that isn't one", "subscribe --topic a\x01", "control character"},
+		{"two hubs", "subscribe --topic a --url http://a http://b", "twice"},
+		{"cursor that isn't one", "subscribe --topic a --cursor garbage", "the id of an event"},
+		{"two places", "subscribe --topic a --cursor k.1 --state f", "cursor"},
+		{"negative count", "subscribe --topic a -n -1", "-n"},
+		{"token for nothing", "token --secret-file " + file, "allow nothing"},
+		{"bad pattern", "token --secret-file " + file + " --subscribe a*", `"*" stands alone`},
+		{"reserved pattern", "token --secret-file " + file + " --publish ~all", "reserved"},
+		{"token that never was good", "token --secret-file " + file + " --publish a --expires 0s", "--expires"},
+		{"token without a secret", "token --publish a", "--new-secret"},
+		{"token and secret", "token --new-secret --publish a", "new-secret"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, "", strings.Split(tt.command, " ")...)
+			r.want(t, 2, tt.says, "--help' for how to use it")
+			if r.stdout != "" || strings.Count(r.stderr, "\n") > 5 {
+				t.Errorf("it says too much: %q %q", r.stdout, r.stderr)
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	if a, b := run(t, "", "version"), run(t, "", "--version"); a != b {
+		t.Errorf("%+v and %+v", a, b)
+	}
+	if r := run(t, "", "version"); r.code != 0 || !strings.HasPrefix(r.stdout, "buffkit ") || !strings.Contains(r.stdout, "go1.") {
+		t.Errorf("%+v", r)
+	}
+	var v struct{ Version, Go string }
+	if r := run(t, "", "version", "--json"); json.Unmarshal([]byte(r.stdout), &v) != nil || v.Version == "" || v.Go == "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDemoSaysWhereAndEnds(t *testing.T) {
+	t.Parallel()
+	p := begin(t, strings.NewReader(""), "demo", "--addr", "127.0.0.1:0")
+	p.stdout.await(t, "buffkit demo: http://127.0.0.1:")
+	p.interrupt().want(t, 0)
+}
+
+func TestASecretIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "secret")
+	r := run(t, "", "token", "--new-secret", "--secret-file", name)
+	r.want(t, 0, name)
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().Perm() != 0o600 || r.stdout != "" {
+		t.Errorf("%v, %v, printed %q", info.Mode(), err, r.stdout)
+	}
+	before := readFile(t, name)
+	run(t, "", "token", "--new-secret", "--secret-file", name).want(t, 1, "exists", "rotate")
+	if readFile(t, name) != before {
+		t.Error("the secret was replaced")
+	}
+	a, b := run(t, "", "token", "--new-secret"), run(t, "", "token", "--new-secret")
+	if a.stdout == b.stdout || len(strings.TrimSpace(a.stdout)) < 32 {
+		t.Errorf("printed %q and %q", a.stdout, b.stdout)
+	}
+}
+
+func TestASecretThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	short := filepath.Join(t.TempDir(), "short")
+	if err := os.WriteFile(short, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"token --publish a", "serve --addr localhost:0"} {
+		run(t, "", append(strings.Fields(command), "--secret-file", short)...).want(t, 1, short, "32", "--new-secret")
+		run(t, "", append(strings.Fields(command), "--secret-file", short+".none")...).want(t, 1, "no such file")
+	}
+}
+
+func TestTokenInJSON(t *testing.T) {
+	t.Parallel()
+	r := run(t, "", "token", "--secret-file", secretFile(t), "--user", "ann", "--subscribe", "a,b/*", "--json")
+	var v struct{ Token, User, Expires string }
+	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil || strings.Count(v.Token, ".") != 2 || v.User != "ann" || v.Expires == "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// The environment is the process's, so this test runs alone.
+func TestTheEnvironmentStandsInForFlags(t *testing.T) {
+	secret := strings.TrimSpace(run(t, "", "token", "--new-secret").stdout)
+	t.Setenv("BUFFKIT_SECRET", secret)
+	_, url := serve(t)
+	t.Setenv("BUFFKIT_URL", url)
+	run(t, "", "publish", "--topic", "news", "x").want(t, 1, "nothing was stored", "BUFFKIT_TOKEN")
+	t.Setenv("BUFFKIT_TOKEN", token(t, "--publish", "news"))
+	run(t, "", "publish", "--topic", "news", "x").want(t, 0)
+	run(t, "", "publish", "--topic", "orders", "x").want(t, 1, "forbidden")
+	if help := run(t, "", "publish", "--help").stdout; strings.Contains(help, os.Getenv("BUFFKIT_TOKEN")) || strings.Contains(help, secret) {
+		t.Error("the help shows what the environment has")
+	}
+}

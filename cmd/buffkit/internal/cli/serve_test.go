@@ -1,0 +1,234 @@
+package cli_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func get(t *testing.T, url string, headers ...string) (status int, body string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// connect opens a connection for what net/http's client wouldn't send.
+func connect(t *testing.T, target string) net.Conn {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func TestServeSaysWhereAndDrains(t *testing.T) {
+	t.Parallel()
+	p := begin(t, strings.NewReader(""), "serve", "--insecure", "--addr", "127.0.0.1:0", "--drain-window", "20ms")
+	p.stdout.await(t, "\n")
+	target := strings.TrimSpace(strings.TrimPrefix(p.stdout.String(), "buffkit serves "))
+	p.stderr.await(t, "insecure")
+	if status, body := get(t, target+"/readyz"); status != 200 {
+		t.Errorf("readyz: %d %s", status, body)
+	}
+	resp, err := http.Get(target + "/events?topic=news")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	r := p.interrupt()
+	r.want(t, 0, "draining", "drained")
+	if text, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(text), `"code":"draining"`) {
+		t.Errorf("the stream ended with %q, %v", text, err)
+	}
+	if r.stdout != "buffkit serves "+target+"\n" {
+		t.Errorf("it printed %q", r.stdout)
+	}
+}
+
+func TestAStuckRequestDoesNotHoldTheEnd(t *testing.T) {
+	t.Parallel()
+	p, target := serve(t, "--insecure")
+	conn := connect(t, target)
+	if _, err := io.WriteString(conn, "POST /events?topic=a HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("%q, %v", line, err) // the hub waits for its body now
+	}
+	p.interrupt().want(t, 0, "draining", "cut what didn't end in time")
+}
+
+func TestServeInJSON(t *testing.T) {
+	t.Parallel()
+	p, _ := serve(t, "--insecure")
+	r := p.interrupt()
+	r.want(t, 0)
+	for line := range strings.Lines(r.stdout + r.stderr) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("not JSON: %q", line)
+		}
+	}
+}
+
+func TestAPortThatIsTaken(t *testing.T) {
+	t.Parallel()
+	_, target := serve(t, "--insecure")
+	u, _ := url.Parse(target)
+	r := run(t, "", "serve", "--insecure", "--addr", u.Host)
+	r.want(t, 1, "port "+u.Port()+" is taken", "--addr")
+	if strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("it says %q", r.stderr)
+	}
+}
+
+func TestServeListensToItsFlags(t *testing.T) {
+	t.Parallel()
+	_, target := serve(t, "--insecure", "--retain-events", "2", "--max-event-bytes", "1KiB", "--max-topics", "1", "--max-connections", "1")
+	for _, data := range []string{"1", "2", "3"} {
+		run(t, "", "publish", "--url", target, "--topic", "news", data).want(t, 0)
+	}
+	if got := kept(t, target); strings.Join(got, " ") != "2 3" {
+		t.Errorf("kept %q", got)
+	}
+	run(t, "", "publish", "--url", target, "--topic", "news", strings.Repeat("x", 2000)).want(t, 1, "--max-event-bytes", "1024")
+	if status, body := get(t, target+"/events?topic=a&topic=b"); status != 400 || !strings.Contains(body, "too_many_topics") {
+		t.Errorf("%d %s", status, body)
+	}
+	resp, err := http.Get(target + "/events?topic=a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if status, body := get(t, target+"/events?topic=a"); status != 429 || !strings.Contains(body, `"limit"`) {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+func TestServeVerboseTellsOfStreams(t *testing.T) {
+	t.Parallel()
+	p, target := serve(t, "--insecure", "--verbose")
+	run(t, "", "publish", "--url", target, "--topic", "news", "x").want(t, 0)
+	resp, err := http.Get(target + "/events?topic=news&cursor=garbage")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stderr.await(t, "stream begins")
+	p.stderr.await(t, "unreadable")
+	resp.Body.Close()
+	p.stderr.await(t, "stream ends")
+	get(t, target+"/events?topic=~all&access_token=hush")
+	p.stderr.await(t, "refused")
+	if r := p.interrupt(); strings.Contains(r.stderr, "hush") {
+		t.Error("the log has a token")
+	}
+}
+
+// raw sends bytes and returns the status line of the answer.
+func raw(t *testing.T, target, request string) string {
+	t.Helper()
+	conn := connect(t, target)
+	if _, err := io.WriteString(conn, request); err != nil {
+		return err.Error() // it hung up on us, as it may
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(line)
+}
+
+func TestGarbageIsTurnedAway(t *testing.T) {
+	t.Parallel()
+	_, target := serve(t, "--insecure")
+	huge := strings.Repeat("x", 100<<10)
+	for _, tt := range []struct{ name, request, want string }{
+		{"noise", "\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", "400"},
+		{"another protocol", "EHLO example.com\r\n\r\n", "400"},
+		{"no host", "GET /livez HTTP/1.1\r\n\r\n", "400"},
+		{"oversized header", "GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + huge + "\r\n\r\n", "431"},
+		{"oversized Last-Event-ID", "GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: " + huge + "\r\n\r\n", "431"},
+		{"oversized URL", "GET /events?topic=" + huge + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "431"},
+		{"line break in a header", "GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: a\x00b\r\n\r\n", "400"},
+		{"a length that is a lie", "POST /events?topic=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", "400"},
+		{"more than it says", "POST /events?topic=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n", "413"},
+	} {
+		if got := raw(t, target, tt.request); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %q, want %s", tt.name, got, tt.want)
+		}
+	}
+	run(t, "", "publish", "--url", target, "--topic", "news", "still here").want(t, 0)
+}
+
+func TestAClientThatDripsIsCut(t *testing.T) {
+	t.Parallel()
+	_, target := serve(t, "--insecure", "--header-timeout", "100ms")
+	conn := connect(t, target)
+	if _, err := io.WriteString(conn, "GET /events?topic=news HTTP/1.1\r\nHost: loc"); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { // a byte now and then, always too late for the header's end
+		defer close(ended)
+		for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+			if _, err := io.WriteString(conn, "a"); err != nil {
+				return
+			}
+		}
+	}()
+	run(t, "", "publish", "--url", target, "--topic", "news", "nobody else feels it").want(t, 0)
+	if text, err := io.ReadAll(conn); err == nil && strings.Contains(string(text), "200") {
+		t.Errorf("it got %q", text)
+	}
+	conn.Close()
+	<-ended
+}
+
+func TestServeWithTokens(t *testing.T) {
+	t.Parallel()
+	file := secretFile(t)
+	_, target := serve(t, "--secret-file", file)
+	publish := token(t, "--secret-file", file, "--publish", "news")
+	read := token(t, "--secret-file", file, "--user", "ann", "--subscribe", "news")
+
+	run(t, "", "publish", "--url", target, "--topic", "news", "x").want(t, 1, "unauthorized", "buffkit token")
+	run(t, "", "publish", "--url", target, "--topic", "news", "--token", read, "x").want(t, 1, "forbidden", `"news" under publish`)
+	run(t, "", "publish", "--url", target, "--topic", "news", "--token", publish, "x").want(t, 0)
+	run(t, "", "subscribe", "--url", target, "--topic", "news").want(t, 1, "401", "buffkit token")
+	run(t, "", "subscribe", "--url", target, "--topic", "news", "--token", publish).want(t, 1, "403", "forbidden", "--subscribe")
+	p := begin(t, strings.NewReader(""), "subscribe", "--url", target, "--topic", "news", "--token", read)
+	p.stderr.await(t, "starts now")
+	p.interrupt().want(t, 0)
+}

@@ -1,0 +1,202 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/buffkit/buffkit/push"
+)
+
+// nginx is a running nginx in front of a site.
+type nginx struct {
+	addr   string
+	folder string
+	cmd    *exec.Cmd
+}
+
+func startNginx(t *testing.T, s *site) *nginx {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(ownHost(), "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &nginx{addr: listener.Addr().String(), folder: t.TempDir()}
+	listener.Close()
+	var conf bytes.Buffer
+	err = template.Must(template.ParseFiles("testdata/nginx.conf")).Execute(&conf, struct {
+		Root     bool
+		Addr, To string
+	}{os.Geteuid() == 0, n.addr, s.addr})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(n.folder, "nginx.conf"), conf.Bytes(), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.start(t)
+	t.Cleanup(n.kill)
+	return n
+}
+
+func (n *nginx) start(t *testing.T) {
+	t.Helper()
+	n.cmd = exec.Command("nginx", "-p", n.folder, "-c", "nginx.conf", "-e", "stderr")
+	n.cmd.Stderr = t.Output()
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // kill reaches its workers
+	if err := n.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "nginx listening", func() bool {
+		conn, err := net.Dial("tcp", n.addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+}
+
+// kill ends it and its workers as a power cut does.
+func (n *nginx) kill() {
+	syscall.Kill(-n.cmd.Process.Pid, syscall.SIGKILL)
+	n.cmd.Wait()
+}
+
+// reload does what "nginx -s reload" does.
+func (n *nginx) reload(t *testing.T) {
+	t.Helper()
+	if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBehindNginxEventsArriveAtOnce(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, path string
+		args       []string
+		header     string
+	}{
+		{"with its defaults", "/events", nil, "content-type: text/event-stream"},
+		{"with gzip", "/events/packed", []string{"--compressed"}, "content-encoding: gzip"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := startSite(t)
+			n := startNginx(t, s)
+			c := startCurl(t, append(tt.args, "http://"+n.addr+tt.path)...)
+			if first := c.awaitFrames(t, 3); !strings.Contains(strings.ToLower(first[0]), tt.header) {
+				t.Fatalf("no %q in\n%s", tt.header, first[0])
+			}
+			for i := range 5 { // each arrives before the next is published
+				s.publish(1)
+				frame := c.awaitFrames(t, 4+i)[3+i]
+				if field(frame, "data") != fmt.Sprint(i+1) {
+					t.Errorf("got %q, want event %d", frame, i+1)
+				}
+			}
+			if r := s.requests.all()[0]; r.Proto != "HTTP/1.0" {
+				t.Errorf("nginx asked by %s: this should be the case that is hard", r.Proto)
+			}
+		})
+	}
+}
+
+func TestBehindNginxHeartbeatsKeepAQuietStream(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Options.Heartbeat = 500 * time.Millisecond // proxy_read_timeout is 2 s
+	s.start(nil)
+	n := startNginx(t, s)
+	p := openPage(t, following(s, n.addr, "/events"))
+	p.awaitNth(t, "buffkit.ping", 7) // over 3 s
+	s.publish(1)
+	p.awaitLast(t, 1, 1)
+	if opens := opens(t, p.all()); len(opens) != 1 {
+		t.Errorf("nginx cut the stream: %q", opens)
+	}
+}
+
+func TestBehindNginxAnEventSourceResumes(t *testing.T) {
+	t.Parallel()
+	s := startSite(t)
+	n := startNginx(t, s)
+	p := openPage(t, following(s, n.addr, "/events"))
+	p.awaitNth(t, "buffkit.open", 1)
+	s.publish(2)
+	p.awaitLast(t, 1, 2)
+
+	n.reload(t)
+	p.awaitNth(t, "buffkit.open", 2)
+	s.publish(2)
+	p.awaitLast(t, 1, 4)
+
+	n.kill()
+	s.publish(2)
+	n.start(t)
+	p.awaitLast(t, 1, 6)
+	s.publish(1)
+	p.awaitLast(t, 1, 7)
+	if opens := opens(t, p.all()); !slices.Equal(opens, []string{"fresh", "resumed 0", "resumed 2"}) {
+		t.Errorf("told %q", opens)
+	}
+}
+
+func TestBehindNginxAnEventSourceOutlivesARestartOfTheServer(t *testing.T) {
+	t.Parallel()
+	s := startSite(t)
+	n := startNginx(t, s)
+	p := openPage(t, following(s, n.addr, "/events/kept"))
+	p.awaitNth(t, "buffkit.open", 1)
+	s.publish(2)
+	p.awaitLast(t, 1, 2)
+	s.crash()
+	s.publish(2)
+	p.awaitNth(t, "error", 3) // nginx has answered for the server, at least once
+	s.start(nil)
+	s.publish(2)
+	p.awaitLast(t, 1, 6)
+
+	// Without error_page in nginx, the 502 is the end: this is why it stands in docs/troubleshooting.md.
+	p = openPage(t, following(s, n.addr, "/events"))
+	p.awaitNth(t, "buffkit.open", 1)
+	s.crash()
+	p.await(t, "the end of the EventSource", func(notes []note) bool { return notes[len(notes)-1].State == closed })
+}
+
+// The same for a client that isn't a browser, with another end of the connection cut: nginx tells a server that has gone as a
+// clean end of the stream, since HTTP/1.0 has no other.
+func TestBehindNginxForeignClientsResume(t *testing.T) {
+	t.Parallel()
+	for _, client := range foreignClients {
+		t.Run(client.name, func(t *testing.T) {
+			t.Parallel()
+			s := startSite(t)
+			n := startNginx(t, s)
+			got := &events{}
+			followWith(t, client.follow, "http://"+n.addr+"/events/kept", got)
+			got.awaitNth(t, "buffkit.open", 1)
+			s.publish(2)
+			got.awaitLast(t, 1, 2)
+			s.crash()
+			s.publish(1)
+			s.start(nil)
+			s.publish(1)
+			got.awaitLast(t, 1, 4)
+			n.kill()
+			s.send(push.Event{Data: []byte("5")})
+			n.start(t)
+			got.awaitLast(t, 1, 5)
+		})
+	}
+}

@@ -1,0 +1,128 @@
+package source
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/buffkit/buffkit/migrate/lexer"
+)
+
+// Header is what the comments at the top of a script say.
+type Header struct {
+	Depends       []Ref
+	NoTransaction bool
+	Allow         []Allow
+	Env           []string // empty: everywhere
+}
+
+// Allow is a rule of the linter that doesn't apply.
+type Allow struct {
+	Rule   string
+	Reason string
+	Pos    lexer.Position
+}
+
+// merge returns the header of both.
+func (h Header) merge(other Header) Header {
+	return Header{
+		Depends:       append(h.Depends[:len(h.Depends):len(h.Depends)], other.Depends...),
+		NoTransaction: h.NoTransaction || other.NoTransaction,
+		Allow:         append(h.Allow[:len(h.Allow):len(h.Allow)], other.Allow...),
+		Env:           append(h.Env[:len(h.Env):len(h.Env)], other.Env...),
+	}
+}
+
+// nearMiss are spellings of other tools, or nearly ours, that would be lost silently as comments.
+var nearMiss = map[string]string{
+	"no transaction": "no-transaction", "notransaction": "no-transaction", "no_transaction": "no-transaction",
+	"disable-transaction": "no-transaction", "+goose no transaction": "no-transaction", "atlas:txmode none": "no-transaction",
+	"depend": "depends:", "depends-on": "depends:", "depends_on": "depends:", "dependencies": "depends:",
+	"lint: allow": "lint:allow", "lint:ignore": "lint:allow", "environment": "env:", "envs": "env:",
+}
+
+// add takes a line comment that may be a header. It returns a fault's message and hint.
+func (h *Header) add(token lexer.Token) (msg, hint string) {
+	text, ok := strings.CutPrefix(token.Text, "--")
+	if !ok {
+		return "", ""
+	}
+	text = strings.TrimSpace(text)
+	lower := strings.ToLower(text)
+	key, _, hasValue := strings.Cut(lower, ":")
+	switch {
+	case lower == "no-transaction":
+		h.NoTransaction = true
+	case hasValue && key == "depends":
+		return h.addDepends(text[len("depends:"):])
+	case hasValue && key == "env":
+		return h.addEnv(text[len("env:"):])
+	case lower == "lint:allow" || strings.HasPrefix(lower, "lint:allow "):
+		return h.addAllow(text[len("lint:allow"):], token.Pos)
+	case nearMiss[lower] != "":
+		return "this isn't a header", "write it as -- " + nearMiss[lower]
+	case hasValue && nearMiss[key] != "":
+		return "this isn't a header", "write it as -- " + nearMiss[key] + " …"
+	}
+	return "", ""
+}
+
+func (h *Header) addDepends(list string) (msg, hint string) {
+	for _, item := range fields(list) {
+		ref, err := ParseRef(item)
+		if err != nil {
+			return "depends: " + item + " names no migration", "write source:version, or the version alone, with commas between several"
+		}
+		h.Depends = append(h.Depends, ref)
+	}
+	if len(h.Depends) == 0 {
+		return "depends: names nothing", "write source:version, or the version alone, with commas between several"
+	}
+	return "", ""
+}
+
+func (h *Header) addEnv(list string) (msg, hint string) {
+	names := fields(list)
+	if len(names) == 0 {
+		return "env: names nothing", "write the environments' names, with commas between several, or take the line out"
+	}
+	h.Env = append(h.Env, names...)
+	return "", ""
+}
+
+func (h *Header) addAllow(text string, pos lexer.Position) (msg, hint string) {
+	rule, reason, _ := strings.Cut(strings.TrimSpace(text), " ")
+	reason = strings.TrimSpace(reason)
+	if rule == "" || reason == "" {
+		return "lint:allow needs a rule and a reason", "write -- lint:allow RULE why it doesn't apply here"
+	}
+	h.Allow = append(h.Allow, Allow{rule, reason, pos})
+	return "", ""
+}
+
+// headerWords are in every header that is for a whole script.
+var headerWords = regexp.MustCompile(`(?i)--[ \t]*(no-transaction|depends:|env:)`)
+
+// late returns an error for a header of a whole script that stands below its first statement, or within it.
+func late(s lexer.Statement, begun bool) error {
+	if !headerWords.MatchString(s.Text) {
+		return nil
+	}
+	for token := range s.TextTokens() {
+		begun = begun || !token.Kind.Trivia()
+		if !begun || token.Kind != lexer.LineComment || token.Pos.Column != 1 {
+			continue
+		}
+		var h Header
+		if msg, _ := h.add(token); msg == "" && !h.NoTransaction && h.Depends == nil && h.Env == nil {
+			continue
+		}
+		return &lexer.Error{Pos: token.Pos, Msg: "this header stands below the first statement, where it has no effect",
+			Hint: "move it to the top of the file or section", Line: token.Text, Column: 1, Err: ErrHeader}
+	}
+	return nil
+}
+
+// fields splits at commas and white space.
+func fields(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+}
