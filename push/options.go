@@ -59,6 +59,9 @@ type Options struct {
 	// DrainWindow is the time over which Drain spreads the goodbyes, and the clients' return. Default DefaultDrainWindow.
 	DrainWindow time.Duration
 
+	// Parking says whether streams may go on without a goroutine. Default ParkAuto.
+	Parking Parking
+
 	// SessionTTL is how long a session is kept after its last connection ended. Default DefaultSessionTTL.
 	SessionTTL time.Duration
 	// SessionCookie names the cookie that carries the session token, so that a browser keeps its session, and the place it

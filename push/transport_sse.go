@@ -42,13 +42,16 @@ func newSSE(w http.ResponseWriter, timeout time.Duration) *sseTransport {
 // open keeps the headers that were set before. A server's ReadTimeout is over with the request, which has no body; its WriteTimeout
 // gives way to the first deadline of our own.
 func (t *sseTransport) open() error {
-	h := t.w.Header()
+	setStreamHeaders(t.w.Header())
+	t.w.WriteHeader(http.StatusOK) // before the first flush: compressing middleware decides here
+	return t.write(firstBytes)
+}
+
+func setStreamHeaders(h http.Header) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no")
 	h.Del("Content-Length")
-	t.w.WriteHeader(http.StatusOK) // before the first flush: compressing middleware decides here
-	return t.write(firstBytes)
 }
 
 func (t *sseTransport) write(p []byte) error {
