@@ -225,8 +225,9 @@ func (b *Broker) endAll(cause error) {
 	b.shards.post(func(in *inbox) { in.ends = append(in.ends, ending{cause: cause, of: 1}) })
 }
 
-// abortAll cuts the streams that are in the middle of a write. Parked ones never are.
+// abortAll cuts the streams that are in the middle of a write.
 func (b *Broker) abortAll() {
+	b.shards.post(func(in *inbox) { in.ends = append(in.ends, ending{cause: ErrSlow, of: 1, cut: true}) })
 	for _, c := range b.streams.running() {
 		c.abort()
 	}

@@ -9,19 +9,16 @@ import (
 type clock struct {
 	timer     *time.Timer
 	heartbeat time.Duration
-	slots     [beatSlots][]*parked // whose silence is looked at together
-	slot      int                  // whose turn it is
-	nextBeat  time.Time
+	wheel     [beatTurns][]*parked // by the turn at which their silence is looked at
+	turn      int                  // that comes next, at next
+	next      time.Time
+	inHand    []*parked // those of a turn, while it is dealt with
 	streams   int
 	waiting   []waiter // whose socket took not all, the longest waiting first; some may be done or gone
 	expiries  expiries
 }
 
-const (
-	beatSlots     = 8 // heartbeats come in so many groups
-	looksPerBeat  = 4 // at each group in a heartbeat's time: a stream is silent for three quarters of it at least
-	beatsPerTicks = beatSlots * looksPerBeat
-)
+const beatTurns = 128 // in a heartbeat's time: a heartbeat comes so much of it early, at most
 
 func (c *clock) init(o Options) {
 	c.heartbeat = o.Heartbeat
@@ -32,25 +29,35 @@ func (c *clock) stop() { c.timer.Stop() }
 
 func (c *clock) C() <-chan time.Time { return c.timer.C }
 
-func (c *clock) add(p *parked) {
-	p.slot = uint8(p.id / 2 % beatSlots)
-	p.seat = int32(len(c.slots[p.slot]))
-	c.slots[p.slot] = append(c.slots[p.slot], p)
+func (c *clock) tick() time.Duration { return max(c.heartbeat/beatTurns, 1) }
+
+// add lists a stream, and looks at it at first.
+func (c *clock) add(p *parked, now, first time.Time) {
 	if c.streams++; c.streams == 1 {
-		c.nextBeat = time.Now().Add(c.heartbeat / beatsPerTicks)
+		c.next = now.Add(c.tick())
 	}
+	c.lookAt(p, first)
 	if p.expires != 0 {
 		heap.Push(&c.expiries, p)
 	}
 }
 
+// lookAt puts a stream in the last turn before a time.
+func (c *clock) lookAt(p *parked, at time.Time) {
+	turns := min(max(int(at.Sub(c.next)/c.tick()), 0), beatTurns-1)
+	p.slot = uint8((c.turn + turns) % beatTurns)
+	p.seat = int32(len(c.wheel[p.slot]))
+	c.wheel[p.slot] = append(c.wheel[p.slot], p)
+}
+
 func (c *clock) remove(p *parked) {
-	list := swapOut(c.slots[p.slot], p.seat)
-	c.slots[p.slot] = list
-	if int(p.seat) < len(list) {
-		list[p.seat].seat = p.seat
+	if c.streams--; p.seat >= 0 {
+		list := swapOut(c.wheel[p.slot], p.seat)
+		c.wheel[p.slot] = list
+		if int(p.seat) < len(list) {
+			list[p.seat].seat = p.seat
+		}
 	}
-	c.streams--
 	if p.expires != 0 {
 		heap.Remove(&c.expiries, int(p.turn))
 	}
@@ -58,9 +65,9 @@ func (c *clock) remove(p *parked) {
 
 // each calls f with every stream; f may end it.
 func (c *clock) each(f func(*parked)) {
-	for i := range c.slots {
-		for j := len(c.slots[i]) - 1; j >= 0; j-- { // backwards: one that goes is replaced by the last
-			f(c.slots[i][j])
+	for i := range c.wheel {
+		for j := len(c.wheel[i]) - 1; j >= 0; j-- { // backwards: one that goes is replaced by the last
+			f(c.wheel[i][j])
 		}
 	}
 }
@@ -79,7 +86,11 @@ func (w waiter) over() bool { return w.p.gone || w.p.backlog != w.b }
 func (c *clock) set(s *shard) {
 	next := s.now.Add(maxDuration)
 	if c.streams > 0 {
-		next = c.nextBeat
+		turns := 0
+		for turns < beatTurns-1 && len(c.wheel[(c.turn+turns)%beatTurns]) == 0 {
+			turns++
+		}
+		next = c.next.Add(time.Duration(turns) * c.tick())
 	}
 	for len(c.waiting) > 0 && c.waiting[0].over() {
 		c.waiting = c.waiting[1:]
@@ -114,25 +125,40 @@ func (s *shard) tick() {
 		c.waiting = c.waiting[1:]
 	}
 	for len(c.expiries) > 0 && c.expiries[0].expires <= s.now.UnixNano() {
-		s.sayGoodbye(c.expiries[0], ErrExpired)
+		p := c.expiries[0]
+		heap.Pop(&c.expiries)
+		p.expires = 0
+		s.sayGoodbye(p, p.expiryCause())
 	}
-	if c.streams > 0 && !c.nextBeat.After(s.now) {
-		c.nextBeat = s.now.Add(c.heartbeat / beatsPerTicks)
+	for turns := 0; c.streams > 0 && !c.next.After(s.now) && turns < beatTurns; turns++ {
+		c.next = c.next.Add(c.tick())
 		s.beat()
 	}
 }
 
-// beat looks at one group: those that were quiet for too long get a heartbeat.
+// beat looks at the streams of a turn: those that were quiet for long enough get a heartbeat.
 func (s *shard) beat() {
 	c := &s.clock
-	quiet := s.now.Add(-c.heartbeat * (looksPerBeat - 1) / looksPerBeat).UnixNano()
-	list := c.slots[c.slot]
-	for i := len(list) - 1; i >= 0; i-- {
-		if p := list[i]; p.sent <= quiet && p.backlog == nil && !p.alone && !p.late {
-			s.ping(p)
+	list := c.wheel[c.turn]
+	c.wheel[c.turn] = c.inHand[:0]
+	c.turn = (c.turn + 1) % beatTurns
+	for _, p := range list {
+		p.seat = -1
+	}
+	for _, p := range list {
+		due := time.Unix(0, p.sent).Add(c.heartbeat)
+		if due.Sub(s.now) <= c.tick() {
+			due = s.now.Add(c.heartbeat)
+			if p.backlog == nil && !p.alone && !p.late {
+				s.ping(p)
+			}
+		}
+		if !p.gone {
+			c.lookAt(p, due)
 		}
 	}
-	c.slot = (c.slot + 1) % beatSlots
+	clear(list)
+	c.inHand = list[:0]
 }
 
 // expiries is a heap of the streams whose grant ends.

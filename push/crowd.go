@@ -44,8 +44,14 @@ func (c *crowd) remove(p *parked) {
 	}
 }
 
-// reached tells whether a member that has got everything before a place is in step.
-func (c *crowd) reached(at eventlog.Cursor) bool { return c.at.IsZero() || !c.at.Beyond(at) }
+// reached tells whether a member that has got everything before a place is in step. It is whole if there was nothing left when the log
+// was read for it.
+func (c *crowd) reached(at eventlog.Cursor, whole bool) bool {
+	if c.at.IsZero() {
+		return whole
+	}
+	return !c.at.Beyond(at)
+}
 
 // swapOut removes an element by putting the last one in its place.
 func swapOut(list []*parked, i int32) []*parked {

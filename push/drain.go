@@ -11,7 +11,8 @@ const drainWaves = 20 // goodbyes come in so many groups: each is a twentieth of
 // Drain sends the clients away before the server goes down: in waves over Options.DrainWindow, each with a time to return of its own,
 // so that neither they nor the servers they return to feel a stampede. New streams are refused meanwhile, and told when
 // to come back. Publishing goes on. Drain returns when all streams have ended; when the context ends first, the rest
-// is cut, and the context's error returned, a second later at most. Call it from http.Server.RegisterOnShutdown, or before Shutdown; then Close.
+// is cut, and the context's error returned, a second later at most. Then call
+// http.Server.Shutdown, which knows nothing of parked streams and so wouldn't wait for them, and Close.
 func (b *Broker) Drain(ctx context.Context) error {
 	b.mu.Lock()
 	if b.closed {

@@ -238,6 +238,7 @@ func TestEndedStreamIsNotAborted(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
+				onlyOn(t, onGoroutine, "a parked stream has no ResponseWriter")
 				b := newBroker(t, push.Public("a"), push.Options{WriteTimeout: time.Hour})
 				healthy, stuck := connect(t, b, "/"), connect(t, b, "/")
 				stuck.w.stall()

@@ -34,22 +34,24 @@ type parked struct {
 	id      uint64
 	since   int64 // nanoseconds since 1970, as are sent and expires
 	sent    int64 // the last write
-	expires int64 // the grant, 0 if it doesn't
+	expires int64 // 0 if it doesn't
 	handle  int32
 	place   int32 // in its crowd
-	seat    int32 // in its slot of the clock
+	seat    int32 // in its slot of the clock's wheel, -1 while that is dealt with
 	turn    int32 // in the clock's expiries
 	slot    uint8
 	listed  bool
 	late    bool // it catches up with others
 	alone   bool // it is in shard.alone, or will be after its backlog
 	gone    bool
+	limited bool // it expires because a middleware has given its request so long, not because its grant ends
 }
 
 // backlog is what keeps a stream from getting more.
 type backlog struct {
 	rest  []byte // of an event that was begun; shared with the log
 	since time.Time
+	end   error // why the stream ends when that is gone, nil if it doesn't
 }
 
 // tag tells the medium's news of this stream from those of another with the same handle.
@@ -67,6 +69,13 @@ func (p *parked) info() Connection {
 	}
 }
 
+func (p *parked) expiryCause() error {
+	if p.limited {
+		return context.DeadlineExceeded
+	}
+	return ErrExpired
+}
+
 // appendTopics appends all topics of the stream: its audience's and its own.
 func (p *parked) appendTopics(topics []string) []string {
 	return appendOwnTopics(append(topics, p.crowd.audience.topics...), p.session)
@@ -82,8 +91,11 @@ func appendOwnTopics(topics []string, s *session) []string {
 }
 
 // mayPark tells whether the stream of a request may be parked: nothing stands between us and its TCP connection.
-func (b *Broker) mayPark(r *http.Request) bool {
+func (b *Broker) mayPark(w http.ResponseWriter, r *http.Request) bool {
 	if b.opts.Parking == ParkNever || r.ProtoMajor != 1 || r.TLS != nil {
+		return false
+	}
+	if w.Header().Get("Content-Encoding") != "" { // somebody is about to encode what we write
 		return false
 	}
 	_, tcp := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
@@ -120,8 +132,8 @@ func (b *Broker) park(c *connection) bool {
 		crowd: c.audience.crowd(shard), session: c.session, at: c.at,
 		remote: c.info.Remote, id: c.info.ID, since: c.info.Since.UnixNano(), handle: handle,
 	}
-	if !c.expires.IsZero() {
-		p.expires = c.expires.UnixNano()
+	if end, limited := c.ctx.Deadline(); limited {
+		p.expires, p.limited = end.UnixNano(), !end.Equal(c.expires)
 	}
 	c.heir.Store(p) // before it is replaced: who ends the one ends the other
 	b.replace(c.session, c, p)
@@ -168,7 +180,7 @@ func (b *Broker) resumeRunning(p *parked, conn net.Conn) {
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	if p.expires != 0 {
 		c.expires = time.Unix(0, p.expires)
-		c.ctx, c.expire = context.WithDeadlineCause(c.ctx, c.expires, endError{ErrExpired})
+		c.ctx, c.expire = context.WithDeadlineCause(c.ctx, c.expires, endError{p.expiryCause()})
 	}
 	c.setTransport(newRaw(conn, b.opts.WriteTimeout))
 	a.add(c)

@@ -81,7 +81,7 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
 
 // connect gives a stream its transport.
 func (b *Broker) connect(c *connection, w http.ResponseWriter, r *http.Request) error {
-	if b.mayPark(r) {
+	if b.mayPark(w, r) {
 		raw, err := hijack(w, &b.opts)
 		if err == nil {
 			if c.stays = b.lot(raw.conn, c.info.ID) == nil; c.stays {

@@ -63,6 +63,7 @@ type ending struct {
 	p        *parked // nil: those whose id leaves rest when divided by of
 	cause    error
 	rest, of uint64
+	cut      bool // without a word
 }
 
 // newShards returns a writer for each processor. What streams write to is opened with the first of them: a broker that has none costs
@@ -242,8 +243,10 @@ func (s *shard) admit(p *parked) {
 	}
 	s.byHandle[p.handle] = p
 	p.crowd.add(p)
-	s.clock.add(p)
-	p.listed, p.sent = true, s.now.UnixNano()
+	p.listed = true
+	first := s.now.Add(s.broker.firstBeat()) // those that came together don't beat together
+	p.sent = first.Add(-s.broker.opts.Heartbeat).UnixNano()
+	s.clock.add(p, s.now, first)
 	s.parked.Add(1)
 	s.settle(p)
 }
@@ -255,13 +258,13 @@ func (s *shard) settle(p *parked) {
 	missed, err := s.missed(s.topics, p)
 	switch {
 	case err != nil:
-		s.drop(p, err)
+		s.sayGoodbye(p, err)
 	case missed.Behind == 0 && len(missed.Gaps) == 0:
 		p.at = missed.Next
 		s.inStep(p)
 	default:
 		if missed, err = s.missed(own, p); err != nil {
-			s.drop(p, err)
+			s.sayGoodbye(p, err)
 		} else if missed.Behind == 0 && len(missed.Gaps) == 0 {
 			s.beLate(p)
 		} else {

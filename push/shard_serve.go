@@ -1,5 +1,7 @@
 package push
 
+import "slices"
+
 // catchUpStreams are served between two rounds: a millisecond's work.
 const catchUpStreams = 64
 
@@ -118,7 +120,7 @@ func (s *shard) serveLateOne(p *parked, w *window) {
 		s.beAlone(p)
 	default:
 		s.give(p, w)
-		if p.backlog == nil && !p.gone && p.crowd.reached(p.at) {
+		if p.backlog == nil && !p.gone && p.crowd.reached(p.at, w.whole) {
 			p.late = false
 			s.inStep(p)
 		}
@@ -224,6 +226,10 @@ func (s *shard) drain(p *parked) {
 			return
 		}
 	}
+	if p.backlog.end != nil {
+		s.drop(p, p.backlog.end)
+		return
+	}
 	p.backlog, p.sent = nil, s.now.UnixNano()
 	if err := s.medium.wantWrite(p.handle, p.tag(), false); err != nil {
 		s.drop(p, &brokenError{err})
@@ -272,7 +278,11 @@ func (s *shard) ping(p *parked) {
 func (s *shard) endThose(e ending) {
 	if e.p == nil {
 		s.clock.each(func(p *parked) {
-			if p.id%e.of == e.rest {
+			switch {
+			case p.id%e.of != e.rest:
+			case e.cut:
+				s.drop(p, e.cause)
+			default:
 				s.sayGoodbye(p, e.cause)
 			}
 		})
@@ -286,20 +296,32 @@ func (s *shard) endThose(e ending) {
 }
 
 func (s *shard) endCrowd(c *crowd, cause error) {
-	for len(c.members) > 0 {
-		s.sayGoodbye(c.members[len(c.members)-1], cause)
+	for i := len(c.members) - 1; i >= 0; i-- { // backwards: one that goes is replaced by the last
+		s.sayGoodbye(c.members[i], cause)
 	}
 }
 
-// sayGoodbye ends a stream with a last word, unless it is in the middle of another.
+// sayGoodbye ends a stream with a last word, as soon as its socket takes it. The first cause counts.
 func (s *shard) sayGoodbye(p *parked, cause error) {
-	if p.gone {
+	if p.gone || p.backlog != nil && p.backlog.end != nil {
 		return
 	}
-	if bye := s.broker.lastWord(p.info(), cause); bye != nil && p.backlog == nil {
-		s.medium.write(p.handle, bye)
+	bye := s.broker.lastWord(p.info(), cause)
+	if p.backlog != nil {
+		p.backlog.rest = slices.Concat(p.backlog.rest, bye)
+		p.backlog.end = cause
+		return
 	}
-	s.drop(p, cause)
+	n, err := s.medium.write(p.handle, bye)
+	if err != errFull {
+		s.drop(p, cause)
+		return
+	}
+	p.alone = true
+	s.wait(p, bye[n:])
+	if !p.gone {
+		p.backlog.end = cause
+	}
 }
 
 // drop closes a stream.

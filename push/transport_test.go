@@ -472,6 +472,7 @@ func (w *gzipped) FlushError() error {
 
 func TestStreamBehindCompression(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
+		onlyOn(t, onGoroutine, "whose connection is taken over goes around what compresses")
 		var events []string
 		b := newBroker(t, push.Public("a"), push.Options{})
 		s := connect(t, wrapped(b, func(w http.ResponseWriter) http.ResponseWriter { return &gzipped{w, nil, &events} }), "/")
@@ -498,6 +499,7 @@ func TestStreamBehindCompression(t *testing.T) {
 // What net/http tells only when it flushes, a client's end above all, ends the stream.
 func TestFailedFlushEndsTheStream(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
+		onlyOn(t, onGoroutine, "nothing is flushed on a connection that was taken over")
 		causes := make(chan error, 1)
 		b := newBroker(t, push.Public("a"), push.Options{Hooks: push.Hooks{
 			Disconnected: func(_ push.Connection, cause error) { causes <- cause },

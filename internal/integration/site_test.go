@@ -151,13 +151,11 @@ func (s *site) stop() {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	drained := make(chan error, 1)
-	s.server.RegisterOnShutdown(func() { drained <- s.broker.Drain(ctx) })
+	if err := s.broker.Drain(ctx); err != nil {
+		s.t.Errorf("drain: %v", err)
+	}
 	if err := s.server.Shutdown(ctx); err != nil {
 		s.t.Errorf("shutdown: %v", err)
-	}
-	if err := <-drained; err != nil {
-		s.t.Errorf("drain: %v", err)
 	}
 	<-s.served
 	s.broker.Close()
