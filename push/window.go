@@ -36,7 +36,7 @@ func (w *window) read(b *Broker, slow SlowPolicy, topics []string, after eventlo
 	w.from, w.next, w.entries = after, batch.Next, batch.Entries
 	w.gap = len(batch.Gaps) > 0
 	w.farBehind = slow == SkipToLatest && batch.Behind > b.opts.Limits.MaxBehind
-	w.whole = len(batch.Entries) == batch.Behind
+	w.whole = len(batch.Entries) == batch.Behind || len(batch.Entries) == 0 // the latter, lest a log that counts wrongly keep us busy
 	if slow == Conflate {
 		w.entries = conflate(w.entries)
 	}
