@@ -85,7 +85,7 @@ func TestEveryServerServes(t *testing.T) {
 				}
 			}
 			scenarios := []string{"latency"}
-			if p.Resumes {
+			if storm, err := scenario.Find("storm"); err != nil || storm.LeftOut(p, storm.Smoke) == "" {
 				scenarios = append(scenarios, "storm")
 			}
 			to := t.TempDir()

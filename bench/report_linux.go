@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/buffkit/buffkit/bench/internal/peer"
 	"github.com/buffkit/buffkit/bench/internal/plot"
@@ -71,12 +73,20 @@ func section(to string, s scenario.Scenario, set result.Set) (string, error) {
 	last := set.Records[len(set.Records)-1]
 	text := s.Text + "\n\n```\n" + last.Command + "\n```\n\n" + last.At.Format("2006-01-02") + "; " + last.Env.String() +
 		". Other programs took at most " + result.Percent(others(set)) + " of the processors.\n\n"
-	if rounds := rounds(set); rounds > 1 {
-		text += fmt.Sprintf("Medians of %d rounds, in parentheses the smallest and the largest.\n\n", rounds)
+	if most := rounds(set); most > 1 {
+		text += fmt.Sprintf("Medians of %d rounds, in parentheses the smallest and the largest", most)
+		if s.PeerRounds > 0 && s.PeerRounds < most {
+			text += fmt.Sprintf("; %d of the peers", s.PeerRounds)
+		}
+		text += ".\n\n"
 	}
 	table := set.Table(s.Columns, names, titles, s.PointTitle)
+	missing, err := leftOut(s, set)
+	if err != nil {
+		return "", err
+	}
 	if s.Vary == nil {
-		return text + table, nil
+		return text + table + missing, nil
 	}
 	for _, p := range s.Plots {
 		file := filepath.Join("plots", s.Name+"-"+p.Name+".svg")
@@ -85,7 +95,41 @@ func section(to string, s scenario.Scenario, set result.Set) (string, error) {
 		}
 		text += fmt.Sprintf("![%s](%s)\n\n", p.Title, filepath.ToSlash(file))
 	}
-	return text + "<details><summary>the figures</summary>\n\n" + table + "\n</details>\n", nil
+	return text + "<details><summary>the figures</summary>\n\n" + table + "\n</details>\n" + missing, nil
+}
+
+// leftOut says which servers weren't measured, and why: a line for each reason.
+func leftOut(s scenario.Scenario, set result.Set) (string, error) {
+	var params scenario.Params
+	if err := json.Unmarshal(set.Records[0].Params, &params); err != nil {
+		return "", err
+	}
+	var reasons []string
+	of := map[string][]string{} // by reason
+	for _, p := range peer.All() {
+		points := map[string][]string{} // of the server, by reason
+		for _, x := range set.Points() {
+			if reason := s.LeftOut(p, s.At(params, x)); reason != "" {
+				points[reason] = append(points[reason], result.Count(x))
+			}
+		}
+		for reason, at := range points {
+			who := p.Title
+			if len(at) < len(set.Points()) {
+				who += " at " + strings.Join(at, " and ")
+			}
+			if !slices.Contains(reasons, reason) {
+				reasons = append(reasons, reason)
+			}
+			of[reason] = append(of[reason], who)
+		}
+	}
+	slices.Sort(reasons)
+	var text strings.Builder
+	for _, reason := range reasons {
+		fmt.Fprintf(&text, "\nLeft out (%s): %s.\n", reason, strings.Join(of[reason], "; "))
+	}
+	return text.String(), nil
 }
 
 func draw(s scenario.Scenario, p scenario.Plot, set result.Set, names []string, titles map[string]string) []byte {

@@ -9,7 +9,7 @@ import (
 
 // goroutinePeer is what most tutorials end with: a channel for each client, and a handler that waits for it.
 var goroutinePeer = Peer{
-	Name: "goroutine", Title: "goroutine and channel",
+	Name: "goroutine", Title: "goroutine and channel", Pace: 218e3,
 	request: byLastEventID("/events"),
 	start: func(Options) (*Started, error) {
 		h := &goroutines{topics: map[string]map[chan []byte]struct{}{}}

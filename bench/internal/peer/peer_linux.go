@@ -31,6 +31,9 @@ type Peer struct {
 	OneTopic bool
 	// Floor is for what isn't a server one could use, but a bound to compare with.
 	Floor bool
+	// Pace is about how many deliveries a second it reached in earlier runs on two cores, for estimates and for what isn't
+	// worth waiting for. Nothing is judged by it.
+	Pace float64
 	// Prepare returns the program of a server that isn't in this one, "" if it is; or an error that says what is missing. nil
 	// for those that need nothing. It is slow the first time.
 	Prepare func() (program string, err error)
@@ -68,6 +71,9 @@ type Server interface {
 	// Close ends the server.
 	Close()
 }
+
+// Ours is the name of the one that the others are compared with.
+const Ours = "buffkit"
 
 // All lists the peers in the order of the tables. One that is given twice, with other options, has two names.
 func All() []Peer {

@@ -54,6 +54,21 @@ func TestSVG(t *testing.T) {
 	}
 }
 
+func TestZeroHasAPlaceOnALogarithmicAxis(t *testing.T) {
+	t.Parallel()
+	svg := string(plot.Chart{
+		X:     plot.Axis{Log: true, Format: plain},
+		Y:     plot.Axis{Log: true, Format: plain},
+		Lines: []plot.Line{{Points: []plot.Point{{X: 0, Y: 1}, {X: 10, Y: 2}, {X: 1000, Y: 5}}}},
+	}.SVG())
+	if n := strings.Count(svg, "<circle"); n != 3 {
+		t.Errorf("%d points drawn, want 3", n)
+	}
+	if !strings.Contains(svg, `text-anchor="middle">0<`) {
+		t.Error("no tick for 0")
+	}
+}
+
 func TestTicksAreRound(t *testing.T) {
 	t.Parallel()
 	svg := string(plot.Chart{

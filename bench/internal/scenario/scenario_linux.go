@@ -39,6 +39,9 @@ type Scenario struct {
 	Params Params
 	Smoke  Params // sizes that show in a second or two that it works
 	Rounds int
+	// PeerRounds is how often the peers are measured, where buffkit and the floors, which the goals compare, are measured
+	// Rounds times. 0 is Rounds.
+	PeerRounds int
 	// Points are the values that a sweep goes through; Vary sets one.
 	Points      []float64
 	SmokePoints []float64
@@ -50,7 +53,46 @@ type Scenario struct {
 	Plots   []Plot
 
 	measure func(ctx context.Context, r *run) (result.Metrics, error)
+	// takes is about how long measure takes besides starting the server and connecting its clients once.
+	takes func(peer.Peer, Params) time.Duration
 }
+
+// At returns the sizes at a point, of which p are the others.
+func (s Scenario) At(p Params, point float64) Params {
+	if s.Vary != nil {
+		s.Vary(&p, point)
+	}
+	return p
+}
+
+// LeftOut says why a server isn't measured at these sizes, "" if it is.
+func (s Scenario) LeftOut(p peer.Peer, params Params) string {
+	if s.Skip == nil {
+		return ""
+	}
+	return s.Skip(p, params)
+}
+
+// RoundsOf is how often a server is measured.
+func (s Scenario) RoundsOf(p peer.Peer) int {
+	if s.PeerRounds == 0 || p.Floor || p.Name == peer.Ours {
+		return s.Rounds
+	}
+	return s.PeerRounds
+}
+
+// What a measurement takes besides: rounded up from runs on two cores.
+const (
+	startTakes     = time.Second
+	connectsSecond = 6000
+)
+
+// Estimate is about how long a measurement takes, on two cores.
+func (s Scenario) Estimate(p peer.Peer, params Params) time.Duration {
+	return startTakes + connecting(params.Conns) + s.takes(p, params)
+}
+
+func connecting(conns int) time.Duration { return time.Duration(conns) * time.Second / connectsSecond }
 
 // Plot draws a metric over the points of a sweep.
 type Plot struct {
