@@ -97,7 +97,7 @@ func (m *measuring) one(ctx context.Context, j job) error {
 	}
 	others := watchOthers()
 	limited, cancel := context.WithTimeoutCause(ctx, m.o.timeout, fmt.Errorf("not done after %v", m.o.timeout))
-	record.Metrics, err = j.scenario.Measure(limited, j.peer, j.varied(), m.o.profile, m.progress.say)
+	record.Metrics, record.Text, err = j.scenario.Measure(limited, j.peer, j.varied(), m.o.profile, m.progress.say)
 	cancel()
 	if ctx.Err() != nil {
 		return ctx.Err()

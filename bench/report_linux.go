@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/buffkit/buffkit/bench/internal/goal"
 	"github.com/buffkit/buffkit/bench/internal/peer"
 	"github.com/buffkit/buffkit/bench/internal/plot"
 	"github.com/buffkit/buffkit/bench/internal/result"
@@ -37,7 +38,10 @@ commit, which stand above it. Compare figures within a table, not between tables
 
 // writeReport makes RESULTS.md of what is there. With show, it prints the tables too.
 func writeReport(to string, out io.Writer, show bool) error {
-	var sections []result.Section
+	sections, err := goals(to)
+	if err != nil {
+		return err
+	}
 	for _, s := range scenario.All() {
 		set, err := result.Load(to, s.Name)
 		if err != nil {
@@ -59,8 +63,18 @@ func writeReport(to string, out io.Writer, show bool) error {
 	if err := result.Write(name, resultsHead, sections); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\nwritten: %s\n", name)
+	_, err = fmt.Fprintf(out, "\nwritten: %s\n", name)
 	return err
+}
+
+// goals is the table of what was promised, of the newest figures.
+func goals(to string) ([]result.Section, error) {
+	table, env, err := goal.Table(func(name string) (result.Set, error) { return result.Load(to, name) })
+	if err != nil {
+		return nil, err
+	}
+	text := "Computed from the tables below: medians of " + env.String() + ".\n\n" + table
+	return []result.Section{{Name: "goals", Title: "Goals", Text: text, First: true}}, nil
 }
 
 func section(to string, s scenario.Scenario, set result.Set) (string, error) {
@@ -85,6 +99,13 @@ func section(to string, s scenario.Scenario, set result.Set) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if s.Draw != nil {
+		picture, err := drawText(to, s, set)
+		if err != nil {
+			return "", err
+		}
+		text += picture
+	}
 	if s.Vary == nil {
 		return text + table + missing, nil
 	}
@@ -98,6 +119,24 @@ func section(to string, s scenario.Scenario, set result.Set) (string, error) {
 	return text + "<details><summary>the figures</summary>\n\n" + table + "\n</details>\n" + missing, nil
 }
 
+// drawText writes the text of the newest record that has one, and a picture of it.
+func drawText(to string, s scenario.Scenario, set result.Set) (string, error) {
+	for _, r := range slices.Backward(set.Records) {
+		if r.Text == "" {
+			continue
+		}
+		words, picture := filepath.Join("results", s.Name+".txt"), filepath.Join("plots", s.Name+".svg")
+		if err := result.WriteFile(filepath.Join(to, words), []byte(r.Text)); err != nil {
+			return "", err
+		}
+		if err := result.WriteFile(filepath.Join(to, picture), s.Draw(r.Text)); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("![%s](%s)\n\nAs text: [%s](%s).\n\n", s.Title, filepath.ToSlash(picture), filepath.Base(words), filepath.ToSlash(words)), nil
+	}
+	return "", nil
+}
+
 // leftOut says which servers weren't measured, and why: a line for each reason.
 func leftOut(s scenario.Scenario, set result.Set) (string, error) {
 	var params scenario.Params
@@ -109,7 +148,7 @@ func leftOut(s scenario.Scenario, set result.Set) (string, error) {
 	for _, p := range peer.All() {
 		points := map[string][]string{} // of the server, by reason
 		for _, x := range set.Points() {
-			if reason := s.LeftOut(p, s.At(params, x)); reason != "" {
+			if reason := s.LeftOut(p, s.At(params, x)); reason != "" && reason != scenario.NotMeant {
 				points[reason] = append(points[reason], result.Count(x))
 			}
 		}

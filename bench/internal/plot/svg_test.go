@@ -69,6 +69,27 @@ func TestZeroHasAPlaceOnALogarithmicAxis(t *testing.T) {
 	}
 }
 
+func TestBars(t *testing.T) {
+	t.Parallel()
+	svg := plot.Bars{Title: "a <&> b", Format: plain, Bars: []plot.Bar{
+		{Name: "short", Value: 4}, {Name: strings.Repeat("long/", 30) + "end", Value: 2}, {Name: "none", Value: 0},
+	}}.SVG()
+	var v struct {
+		Rects []struct {
+			Width float64 `xml:"width,attr"`
+		} `xml:"rect"`
+	}
+	if err := xml.Unmarshal(svg, &v); err != nil {
+		t.Fatalf("not XML: %v\n%s", err, svg)
+	}
+	if len(v.Rects) != 3 || v.Rects[0].Width != 2*v.Rects[1].Width || v.Rects[2].Width != 0 {
+		t.Errorf("the bars are %v", v.Rects)
+	}
+	if none := (plot.Bars{Format: plain}).SVG(); bytes.Contains(none, []byte("NaN")) {
+		t.Errorf("without bars:\n%s", none)
+	}
+}
+
 func TestTicksAreRound(t *testing.T) {
 	t.Parallel()
 	svg := string(plot.Chart{

@@ -59,6 +59,9 @@ deliveries of the window.`,
 
 func sustaining(_ peer.Peer, p Params) time.Duration { return p.Warm + p.Window }
 
+// profileEnds is how long before the window a profile ends: it must be written before the server is stopped.
+const profileEnds = 400 * time.Millisecond
+
 // afterWindow is how much longer events are published than is measured.
 const afterWindow = time.Second
 
@@ -72,7 +75,7 @@ func measureSustained(ctx context.Context, r *run) (result.Metrics, error) {
 		return nil, err
 	}
 	if r.profile != "" {
-		o := peer.Order{Do: "profile", File: r.profile, Seconds: seconds(r.params.Warm + r.params.Window)}
+		o := peer.Order{Do: "profile", File: r.profile, Seconds: seconds(r.params.Warm + r.params.Window - profileEnds)}
 		if _, err := r.server.Order(ctx, o); err != nil {
 			return nil, err
 		}
