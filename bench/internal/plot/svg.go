@@ -76,7 +76,7 @@ func (c Chart) SVG() []byte {
 		fmt.Fprintf(&b, `<text x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", left-6, at+4, escape(c.Y.Format(v)))
 	}
 	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", (left+width-right)/2, height-bottom+42, escape(c.X.Title))
-	for i, l := range c.Lines {
+	for i, l := range slices.Backward(c.Lines) { // the first lies above the others
 		c.draw(&b, i, l, x, y)
 	}
 	b.WriteString("</svg>\n")

@@ -59,7 +59,8 @@ var goers, stayers = 0, 1
 
 const (
 	stormTimeout = 30 * time.Second // to catch up
-	stayPause    = 50 * time.Millisecond
+	stayRate     = 20               // events a second
+	stayOrder    = 5                // of them in one order: the server waits for each by itself, since an order may be late where all are busy
 )
 
 // stormRun is a run with two kinds of clients; run.client are the goers.
@@ -215,17 +216,18 @@ func (s *stormRun) staying(ctx context.Context, while func() error) (h load.Hist
 	go func() {
 		due := event.Now()
 		for {
-			if _, err := s.publish(ctx, peer.Order{Count: 1, Topic: &stayers, Due: due}); err != nil {
+			o := peer.Order{Count: stayOrder, Rate: stayRate, Topic: &stayers, Due: due}
+			if _, err := s.publish(ctx, o); err != nil {
 				published <- err
 				return
 			}
-			events++
-			due += int64(stayPause)
+			events += stayOrder
+			due += stayOrder * int64(time.Second) / stayRate
 			select {
 			case <-done:
 				published <- nil
 				return
-			case <-time.After(time.Duration(due - event.Now())):
+			default:
 			}
 		}
 	}()
