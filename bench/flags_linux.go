@@ -41,7 +41,7 @@ func parseRun(args []string, errOut io.Writer) (*options, error) {
 	f.BoolVar(&o.smoke, "smoke", false, "tiny sizes: shows that it works, measures nothing")
 	f.BoolVar(&o.again, "again", false, "measure again what was measured before")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of the server to this `file`, in scenarios with a window; nothing is kept then")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up on one measurement after so long, note it, and go on")
+	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "give up on one measurement after so long, note it, and go on")
 	f.IntVar(&o.params.Conns, "conns", 0, "connections")
 	f.IntVar(&o.params.Topics, "topics", 0, "topics")
 	f.IntVar(&o.params.Size, "size", 0, "bytes of an event's data")

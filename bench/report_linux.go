@@ -73,7 +73,8 @@ func goals(to string) ([]result.Section, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := "Computed from the tables below: medians of " + env.String() + ".\n\n" + table
+	text := "Computed from the tables below, whose medians are of " + env.String() +
+		". What is missing there, is of other sizes, or of another commit or machine, is not measured.\n\n" + table
 	return []result.Section{{Name: "goals", Title: "Goals", Text: text, First: true}}, nil
 }
 
