@@ -11,7 +11,7 @@ import (
 // buffkitPeer is the broker as its users have it: a session for each client, a signed token that rotates at each connect, and a log that
 // keeps what must be resumed.
 var buffkitPeer = Peer{
-	Name: "buffkit", Title: "buffkit", Resumes: true, TokenHeader: "Buffkit-Session",
+	Name: Ours, Title: "buffkit", Resumes: true, Pace: 3e6, TokenHeader: "Buffkit-Session",
 	request: func(a Asking) string {
 		r := eventSource(a) + "Buffkit-Client: bench/1\r\n"
 		if len(a.Token) > 0 {
