@@ -2,20 +2,17 @@ package push
 
 // What a compressed stream is made of.
 const (
-	GzipHeader  = gzipHeader
-	TailSize    = tailSize
-	TailMembers = tailMembers
-	LeastPlain  = leastPlain
+	GzipHeader = gzipHeader
+	TailSize   = tailSize
+	ShortTail  = shortTail
+	LeastPlain = leastPlain
 )
 
-// AppendBlock is appendBlock.
-var AppendBlock = appendBlock
-
-// AppendStored is appendStored.
-var AppendStored = appendStored
-
-// AppendTail is appendTail.
-var AppendTail = appendTail
-
-// AcceptsGzip is acceptsGzip.
-var AcceptsGzip = acceptsGzip
+var (
+	AppendBlock  = appendBlock
+	AppendStored = appendStored
+	AppendTail   = appendTail
+	TailFor      = tailFor
+	TailRoom     = tailRoom
+	AcceptsGzip  = acceptsGzip
+)

@@ -10,22 +10,26 @@ import (
 
 // A stream with Content-Encoding: gzip is gzipHeader and then blocks. Each block ends at a byte and refers to nothing but its tail:
 // plain text that came right before it. So a block is made once, and sent to everybody who has got the tail, in whatever blocks.
+// There is no trailer: nothing marks the end but the end, and a goodbye before it.
+//
+// Text of one client alone never goes into a block that others get, nor into a tail: it is stored.
+//
 // docs/adr/0008-compress-once.md has the measurements behind the numbers below.
 
 // gzipHeader says deflate, no name, no time, an unknown system (RFC 1952, section 2.3).
 const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 const (
-	tailSize    = 8 << 10 // of the plain text that a cohort keeps to refer back to: more costs CPU and gains little
-	tailMembers = 8       // of a cohort: for fewer a block without a tail costs less CPU
-	blockLevel  = 6       // of compress/flate: level 1 gains nothing from a tail in text under 128 bytes, and isn't faster with one
+	tailSize    = 8 << 10 // bytes of plain text that a cohort keeps: twice as much takes 1 or 2 % more off for half as much CPU again
+	shortTail   = 1 << 10 // bytes: gains most of it for half the CPU, and is soon got again
+	tailMembers = 8       // of a cohort: for fewer, tailSize costs more CPU than their writes, and more than 1 KB a member
+	blockLevel  = 6       // of compress/flate: 1 takes a third off the CPU and makes a row half as large again
 
-	leastPlain  = 160 // bytes without a tail: fewer shrink by less than a tenth
-	leastTailed = 16  // bytes with a tail
+	leastPlain  = 128 // bytes without a tail: fewer lose less than a sixth, or 20 bytes
+	leastTailed = 32  // bytes behind a tail: fewer lose less than 20
 
-	deflateWindow = 32 << 10  // as far as a block can refer back (RFC 1951, section 2)
-	storedSize    = 1<<16 - 1 // the most that one stored deflate block holds (RFC 1951, section 3.2.4)
-	storedHead    = 1 + 2 + 2 // bytes: kind, length, its complement
+	storedSize = 1<<16 - 1 // bytes, the most that one stored deflate block holds (RFC 1951, section 3.2.4)
+	storedHead = 1 + 2 + 2 // bytes: kind, length, its complement
 )
 
 // flushed is an empty stored block. What came before it is decoded without waiting for more: a sync flush in zlib's words.
@@ -67,15 +71,36 @@ func storedBlockSize(plain []byte) int {
 	return len(plain) + storedHead*blocks + len(flushed)
 }
 
-// appendTail returns the tail of the next block: what is left of tail after plain was sent. It reuses the room of tail.
-func appendTail(tail, plain []byte) []byte {
-	if len(plain) >= tailSize {
-		return append(tail[:0], plain[len(plain)-tailSize:]...)
+// tailRoom is how long the tail of a cohort of so many members gets.
+func tailRoom(members int) int {
+	if members < tailMembers {
+		return shortTail
 	}
-	if over := len(tail) + len(plain) - tailSize; over > 0 {
+	return tailSize
+}
+
+// appendTail returns the tail of the next block, at most room bytes: what is left of tail after plain was sent. It reuses the memory
+// of tail.
+func appendTail(tail, plain []byte, room int) []byte {
+	if len(plain) >= room {
+		return append(tail[:0], plain[len(plain)-room:]...)
+	}
+	if over := len(tail) + len(plain) - room; over > 0 {
 		tail = append(tail[:0], tail[over:]...)
 	}
 	return append(tail, plain...)
+}
+
+// tailFor returns what of a cohort's tail can stand before a block for a member that got so many of the cohort's bytes since it last
+// got bytes of its own. Members get all of it, shortTail bytes, or nothing, so a block is made three times at most.
+func tailFor(tail []byte, got int) []byte {
+	switch {
+	case got >= len(tail):
+		return tail
+	case got >= shortTail:
+		return tail[len(tail)-shortTail:]
+	}
+	return nil
 }
 
 // deflater compresses one block after another. Nothing of a block is left in it for the next.
@@ -106,7 +131,7 @@ func (d *deflater) appendBlock(dst, tail, plain []byte) []byte {
 	d.w.Reset(&d.out)
 	if len(tail) > 0 {
 		d.out.discard = true
-		d.w.Write(tail[max(0, len(tail)-deflateWindow):])
+		d.w.Write(tail)
 		d.w.Flush()
 		d.out.discard = false
 	}

@@ -190,7 +190,7 @@ func BenchmarkBlock(b *testing.B) {
 		{"built/stored", func() encoder { return stored }},
 	}
 	for _, level := range []int{1, 2, 6} {
-		for _, kb := range []int{0, 2, 4, 8, 16, 32} {
+		for _, kb := range []int{0, 1, 2, 4, 8, 16, 32} {
 			contenders = append(contenders, contender{fmt.Sprintf("tail/level=%d/KB=%d", level, kb), func() encoder { return behindTail(level, kb<<10) }})
 		}
 		contenders = append(contenders,

@@ -77,48 +77,55 @@ func expectAlone(t *testing.T, block, tail, plain []byte) {
 // follower is a connection of a cohort.
 type follower struct {
 	*gunzipper
-	inStep int // so many of the last bytes it got are the cohort's
+	got int // of the cohort's bytes, since it got bytes of its own
 }
 
-// Members of a cohort come when they like and get bytes of their own in between. Each reads every event when it comes.
+// Members of a cohort come and go when they like, and get bytes of their own in between. Each reads every event when it comes.
 func TestBlocksOfACohortAreReadAsTheyCome(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(8) {
+	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(seed, 0))
 			source := newFragments(seed)
 			var followers []*follower
 			var tail []byte
-			shared := 0
-			for range 120 {
-				if len(followers) < 12 {
-					followers = append(followers, &follower{gunzipper: newGunzipper(t)})
+			shared := map[int]int{} // how many blocks had a tail so long
+			for range 150 {
+				followers = append(followers, &follower{gunzipper: newGunzipper(t)})
+				if len(followers) > 14 {
+					followers = followers[rng.IntN(12):]
 				}
 				plain := source.events("mix", 1+rng.IntN(4))
-				block := push.AppendBlock(nil, tail, plain)
-				alone := push.AppendBlock(nil, nil, plain)
+				blocks := map[int][]byte{}
 				for _, f := range followers {
 					if rng.IntN(10) == 0 {
 						private := source.events("small", 1)
 						f.expectBlock(t, push.AppendStored(nil, private), private)
-						f.inStep = 0
+						f.got = 0
 					}
-					if f.inStep >= len(tail) {
-						f.expectBlock(t, block, plain)
-						shared++
-					} else {
-						f.expectBlock(t, alone, plain)
+					before := push.TailFor(tail, f.got)
+					block, made := blocks[len(before)]
+					if !made {
+						block = push.AppendBlock(nil, before, plain)
+						blocks[len(before)] = block
 					}
-					f.inStep += len(plain)
+					f.expectBlock(t, block, plain)
+					f.got += len(plain)
+					shared[len(before)]++
 				}
-				tail = push.AppendTail(tail, plain)
+				if len(blocks) > 3 {
+					t.Errorf("%d blocks were made of one text", len(blocks))
+				}
+				tail = push.AppendTail(tail, plain, push.TailRoom(len(followers)))
 			}
 			for _, f := range followers {
 				f.expectNoMore(t)
 			}
-			if shared < 100 {
-				t.Errorf("only %d blocks were shared", shared)
+			for _, size := range []int{0, push.ShortTail, push.TailSize} {
+				if shared[size] < 20 {
+					t.Errorf("only %d blocks had a tail of %d bytes: %v", shared[size], size, shared)
+				}
 			}
 		})
 	}
@@ -185,7 +192,7 @@ func TestBlocksDependOnNothingButTheirInput(t *testing.T) {
 	for range 2 * runtime.GOMAXPROCS(0) {
 		all.Go(func() {
 			for i := range 20 {
-				push.AppendBlock(nil, secret[:i*100], append(secret, plain...))
+				push.AppendBlock(nil, secret[:i*100], secret[i:])
 				if got := push.AppendBlock(nil, tail, plain); !bytes.Equal(got, want) {
 					t.Errorf("got %x, before it was %x", got, want)
 				}
@@ -198,11 +205,13 @@ func TestBlocksDependOnNothingButTheirInput(t *testing.T) {
 func TestBlocksBehindATailAreSmall(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"row", "card"} {
-		source := newFragments(3)
-		tail, plain := push.AppendTail(nil, source.events(kind, 40)), source.events(kind, 1)
-		block, alone := push.AppendBlock(nil, tail, plain), push.AppendBlock(nil, nil, plain)
-		if 2*len(block) > len(alone) || len(alone) > len(plain) {
-			t.Errorf("a %s of %d bytes is %d behind a tail and %d without", kind, len(plain), len(block), len(alone))
+		for _, members := range []int{1, 8} {
+			source := newFragments(3)
+			tail, plain := push.AppendTail(nil, source.events(kind, 40), push.TailRoom(members)), source.events(kind, 1)
+			block, alone := push.AppendBlock(nil, tail, plain), push.AppendBlock(nil, nil, plain)
+			if 2*len(block) > len(alone) || len(alone) > len(plain) {
+				t.Errorf("a %s of %d bytes is %d behind a tail of %d and %d without", kind, len(plain), len(block), len(tail), len(alone))
+			}
 		}
 	}
 }
@@ -212,12 +221,19 @@ func TestTailOfBlocks(t *testing.T) {
 	all := newFragments(4).events("mix", 400)
 	rng := rand.New(rand.NewPCG(4, 4))
 	var tail []byte
+	kept := 0 // what must be left of the tail
 	for pos := 0; pos < len(all); {
+		room := push.TailRoom(1 + rng.IntN(40))
 		n := min(len(all)-pos, rng.IntN(1+rng.IntN(2*push.TailSize)))
-		tail = push.AppendTail(tail, all[pos:pos+n])
+		tail = push.AppendTail(tail, all[pos:pos+n], room)
 		pos += n
-		if want := all[max(0, pos-push.TailSize):pos]; !bytes.Equal(tail, want) {
-			t.Fatalf("after %d bytes the tail has %d bytes and isn't the end", pos, len(tail))
+		kept = min(kept+n, room)
+		if !bytes.Equal(tail, all[pos-kept:pos]) {
+			t.Fatalf("after %d bytes the tail has %d bytes, or isn't the end, want %d", pos, len(tail), kept)
+		}
+		got := rng.IntN(2 * push.TailSize)
+		if before := push.TailFor(tail, got); len(before) > got || !bytes.HasSuffix(tail, before) {
+			t.Errorf("who got %d bytes is thought to have %d", got, len(before))
 		}
 	}
 	if cap(tail) > 2*push.TailSize {
@@ -234,7 +250,7 @@ func TestBlocksCostNoAllocations(t *testing.T) {
 		dst = push.AppendBlock(dst[:0], tail, plain)
 		dst = push.AppendBlock(dst, nil, plain)
 		dst = push.AppendStored(dst, plain)
-		tail = push.AppendTail(tail, plain)
+		tail = push.AppendTail(tail, plain, push.TailSize)
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -308,7 +324,8 @@ func TestAcceptsGzip(t *testing.T) {
 		{"identity more than anything", []string{"identity;q=0.9, *;q=0.5"}, false},
 		{"identity refused", []string{"identity;q=0, gzip;q=0.1"}, true},
 		{"only identity", []string{"identity"}, false},
-		{"twice, and refused once", []string{"gzip, gzip;q=0"}, false},
+		{"twice, and refused then", []string{"gzip, gzip;q=0"}, false},
+		{"twice, and refused first", []string{"gzip;q=0, gzip"}, false},
 		{"a weight above 1", []string{"gzip;q=1.001"}, false},
 		{"a weight of 2", []string{"gzip;q=2"}, false},
 		{"too many decimals", []string{"gzip;q=0.1234"}, false},
