@@ -137,13 +137,16 @@ var sweepMissed = Scenario{
 	PointTitle:  "missed events",
 	Vary:        func(p *Params, x float64) { p.Missed = int(x) },
 	Skip: func(p peer.Peer, params Params) string {
+		if why := skipUnlessResumes(p, params); why != "" {
+			return why
+		}
 		if p.Floor && params.Missed == 0 {
 			return "finds out that a client is gone when it writes to it"
 		}
 		if takes := float64(params.Conns*params.Missed) / p.Pace; takes > seconds(hopelessStorm) && p.Name != peer.Ours {
 			return "would take minutes at the pace it had in earlier runs"
 		}
-		return skipUnlessResumes(p, params)
+		return ""
 	},
 	Columns: storm.Columns,
 	Plots: []Plot{
