@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/buffkit/buffkit/bench/internal/gobench"
 	"github.com/buffkit/buffkit/bench/internal/peer"
@@ -129,6 +130,24 @@ func TestWhatWasMeasuredIsKept(t *testing.T) {
 	}
 	if said := bench(t, append([]string{args[0], "--conns", "7"}, args[1:]...)...); !strings.Contains(said, "anew") {
 		t.Errorf("it kept figures of other sizes:\n%s", said)
+	}
+}
+
+func TestEverythingIsMeasuredInLessThan45Minutes(t *testing.T) {
+	t.Parallel()
+	o, err := parseRun(nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := o.jobs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if takes := estimate(jobs); takes > 45*time.Minute {
+		t.Errorf("it takes about %v", takes)
+	}
+	if said := bench(t, "list"); !strings.Contains(said, "storm") || !strings.Contains(said, " min  ") {
+		t.Errorf("the list says:\n%s", said)
 	}
 }
 
