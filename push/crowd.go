@@ -19,6 +19,7 @@ type crowd struct {
 	members []*parked
 	late    []*parked // those that catch up and have nothing of their own, the longest waiting first; some may be gone, or alone
 	listed  bool      // in shard.late
+	tail    []byte    // the newest text of those in step, where they are compressed
 }
 
 // wake says that the audience's topics may have news. It doesn't block.
@@ -32,6 +33,7 @@ func (c *crowd) wake() {
 func (c *crowd) add(p *parked) {
 	if len(c.members) == 0 {
 		c.at = eventlog.Cursor{}
+		c.tail = c.tail[:0]
 	}
 	p.place = int32(len(c.members))
 	c.members = append(c.members, p)
@@ -41,6 +43,9 @@ func (c *crowd) remove(p *parked) {
 	c.members = swapOut(c.members, p.place)
 	if int(p.place) < len(c.members) {
 		c.members[p.place].place = p.place
+	}
+	if len(c.members) == 0 {
+		c.tail = nil
 	}
 }
 

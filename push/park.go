@@ -39,6 +39,7 @@ type parked struct {
 	place   int32 // in its crowd
 	seat    int32 // in its slot of the clock's wheel, -1 while that is dealt with
 	turn    int32 // in the clock's expiries
+	got     int32 // bytes of its crowd's text since it last got something else
 	slot    uint8
 	listed  bool
 	late    bool // it catches up with others

@@ -46,6 +46,7 @@ type shard struct {
 	latest   *crowd   // whose it is
 	topics   []string // scratch, as are those that follow
 	buf      []byte
+	stored   []byte
 	scratch  []eventlog.Entry
 }
 

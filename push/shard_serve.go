@@ -48,8 +48,11 @@ func (s *shard) serveCrowd(c *crowd) {
 		case w.gap || w.farBehind:
 			s.beAlone(p)
 		default:
-			s.give(p, w)
+			s.give(p, w, c.tail)
 		}
+	}
+	if c.audience.gzip && !w.gap && !w.farBehind {
+		c.tail = appendTail(c.tail, w.bytes, tailRoom(len(c.members)))
 	}
 	if !w.whole {
 		c.wake()
@@ -119,7 +122,7 @@ func (s *shard) serveLateOne(p *parked, w *window) {
 		s.latest = nil
 		s.beAlone(p)
 	default:
-		s.give(p, w)
+		s.give(p, w, nil)
 		if p.backlog == nil && !p.gone && p.crowd.reached(p.at, w.whole) {
 			p.late = false
 			s.inStep(p)
@@ -139,7 +142,8 @@ func (s *shard) serveOne(p *parked) {
 	case w.gap || w.farBehind:
 		s.unpark(p)
 	default:
-		s.give(p, w)
+		w.private = anyPrivate(w.entries)
+		s.give(p, w, nil)
 		switch {
 		case p.gone || p.backlog != nil:
 		case w.whole:
@@ -150,8 +154,8 @@ func (s *shard) serveOne(p *parked) {
 	}
 }
 
-// give writes what of the window stands after the place of p, and moves it on.
-func (s *shard) give(p *parked, w *window) {
+// give writes what of the window stands after the place of p, and moves it on. Whoever is in step has got the tail, or the end of it.
+func (s *shard) give(p *parked, w *window, tail []byte) {
 	if !w.covers(p.at) {
 		if p.at.Epoch() != w.next.Epoch() || !w.chained {
 			s.beAlone(p)
@@ -161,6 +165,10 @@ func (s *shard) give(p *parked, w *window) {
 	first := w.after(p.at)
 	if first == len(w.entries) {
 		p.at = w.next
+		return
+	}
+	if p.crowd.audience.gzip {
+		s.giveBlock(p, w, first, tail)
 		return
 	}
 	bytes := w.bytes[w.starts[first]:]
@@ -173,6 +181,34 @@ func (s *shard) give(p *parked, w *window) {
 		s.holdBack(p, w, first, n)
 	default:
 		s.drop(p, &brokenError{err})
+	}
+}
+
+// giveBlock is give for a stream that is compressed.
+func (s *shard) giveBlock(p *parked, w *window, first int, tail []byte) {
+	if first > 0 || tail == nil {
+		p.got = 0
+	}
+	b := w.blocks.of(w, first, tailFor(tail, int(p.got)))
+	n, err := s.medium.write(p.handle, b.bytes)
+	switch {
+	case err == nil:
+	case err != errFull:
+		s.drop(p, &brokenError{err})
+		return
+	case n == 0:
+		s.lag(p, nil)
+		return
+	}
+	p.at, p.sent = w.next, s.now.UnixNano()
+	p.got = int32(min(int(p.got)+len(w.bytes)-w.starts[first], tailSize))
+	if tail == nil {
+		p.got = 0 // it isn't the crowd's text
+	}
+	s.broker.deliveredTo(p, len(w.entries)-first, len(b.bytes))
+	if n < len(b.bytes) {
+		b.kept = true
+		s.lag(p, b.bytes[n:])
 	}
 }
 
@@ -191,8 +227,17 @@ func (s *shard) holdBack(p *parked, w *window, first, n int) {
 		p.at, p.sent = w.place(p.at, first, i-1), s.now.UnixNano()
 		s.broker.deliveredTo(p, i-first, n-w.starts[first]+len(rest))
 	}
-	p.late, p.alone = false, true // it has something to catch up, once it can
-	s.wait(p, rest)
+	s.lag(p, rest)
+}
+
+// lag lets a stream catch up once its socket has taken the rest of what it was given.
+func (s *shard) lag(p *parked, rest []byte) {
+	p.late, p.alone, p.got = false, true, 0
+	p.backlog = &backlog{rest: rest, since: s.now}
+	s.clock.wait(p)
+	if err := s.medium.wantWrite(p.handle, p.tag(), true); err != nil {
+		s.drop(p, &brokenError{err})
+	}
 }
 
 // ready deals with what the medium has seen.
@@ -239,15 +284,6 @@ func (s *shard) drain(p *parked) {
 	s.beAlone(p)
 }
 
-// wait has the medium say when a stream can be written to again.
-func (s *shard) wait(p *parked, rest []byte) {
-	p.backlog = &backlog{rest: rest, since: s.now}
-	s.clock.wait(p)
-	if err := s.medium.wantWrite(p.handle, p.tag(), true); err != nil {
-		s.drop(p, &brokenError{err})
-	}
-}
-
 // ping moves a stream on to the head, and its client with it, if nothing is due to it.
 func (s *shard) ping(p *parked) {
 	s.topics = p.appendTopics(s.topics[:0])
@@ -262,16 +298,26 @@ func (s *shard) ping(p *parked) {
 	}
 	p.at = missed.Next
 	s.buf = appendPing(s.buf[:0], p.at)
-	n, err := s.medium.write(p.handle, s.buf)
+	beat := s.private(p, s.buf)
+	n, err := s.medium.write(p.handle, beat)
 	switch err {
 	case nil:
 		p.sent = s.now.UnixNano()
 	case errFull:
-		p.alone = true
-		s.wait(p, append([]byte(nil), s.buf[n:]...))
+		s.lag(p, slices.Clone(beat[n:]))
 	default:
 		s.drop(p, &brokenError{err})
 	}
+}
+
+// private returns what is for one stream alone as it leaves. It is valid until the next call.
+func (s *shard) private(p *parked, text []byte) []byte {
+	p.got = 0
+	if !p.crowd.audience.gzip {
+		return text
+	}
+	s.stored = appendStored(s.stored[:0], text)
+	return s.stored
 }
 
 // endThose says goodbye to the streams that a note names.
@@ -306,7 +352,7 @@ func (s *shard) sayGoodbye(p *parked, cause error) {
 	if p.gone || p.backlog != nil && p.backlog.end != nil {
 		return
 	}
-	bye := s.broker.lastWord(p.info(), cause)
+	bye := s.private(p, s.broker.lastWord(p.info(), cause))
 	if p.backlog != nil {
 		p.backlog.rest = slices.Concat(p.backlog.rest, bye)
 		p.backlog.end = cause
@@ -317,8 +363,7 @@ func (s *shard) sayGoodbye(p *parked, cause error) {
 		s.drop(p, cause)
 		return
 	}
-	p.alone = true
-	s.wait(p, bye[n:])
+	s.lag(p, slices.Clone(bye[n:]))
 	if !p.gone {
 		p.backlog.end = cause
 	}

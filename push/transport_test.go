@@ -123,7 +123,8 @@ func inMemory(t *testing.T, f func(t *testing.T, serve serveFunc)) {
 	t.Parallel()
 	for name, http2 := range map[string]bool{"HTTP1": false, "HTTP2": true} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				f(t, func(h http.Handler, change func(*http.Server)) (*http.Client, dialFunc) {
 					return serve(t, h, http2, change)
 				})

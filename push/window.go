@@ -18,7 +18,9 @@ type window struct {
 	gap        bool
 	farBehind  bool // SkipToLatest has to act
 	chained    bool // one partition: a place before an entry is told by its offset
+	private    bool // some of it is for one stream alone
 	joined     []byte
+	blocks     blocks
 }
 
 const windowEntries = 256 // of one read for a crowd
@@ -46,7 +48,8 @@ func (w *window) read(b *Broker, slow SlowPolicy, topics []string, after eventlo
 
 // join puts as many frames behind each other as may leave together.
 func (w *window) join(maxBytes int) {
-	w.chained = true
+	w.chained, w.private = true, false
+	w.blocks.reset()
 	w.joined, w.starts = w.joined[:0], w.starts[:0]
 	size := 0
 	for i := range w.entries {
