@@ -1,6 +1,7 @@
 package push
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -30,12 +31,18 @@ func (c *connection) write(p []byte) error {
 // text never gets into a block that others get, nor before one.
 func anyPrivate(entries []eventlog.Entry) bool {
 	for i := range entries {
-		topic := entries[i].Topic
-		if topic == "" || strings.HasPrefix(topic, topicSession) || strings.HasPrefix(topic, topicUser) {
+		if topic := entries[i].Topic; topic == "" || isOwn(topic) {
 			return true
 		}
 	}
 	return false
+}
+
+func anyOwn(topics []string) bool { return slices.ContainsFunc(topics, isOwn) }
+
+// isOwn tells whether a topic is one that a stream doesn't share with its audience.
+func isOwn(topic string) bool {
+	return strings.HasPrefix(topic, topicSession) || strings.HasPrefix(topic, topicUser)
 }
 
 // cachedBlock is the newest block that was made for streams of an audience that have goroutines, and so aren't in step.

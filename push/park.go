@@ -27,7 +27,7 @@ const (
 type parked struct {
 	crowd   *crowd
 	session *session
-	at      eventlog.Cursor // everything before it was sent, or is in the backlog
+	at      eventlog.Cursor // everything before it was sent, or is in the backlog; its crowd's counts if it is in step
 	backlog *backlog        // nil if its socket takes more
 	heir    atomic.Pointer[connection]
 	remote  string
@@ -36,10 +36,9 @@ type parked struct {
 	sent    int64 // the last write
 	expires int64 // 0 if it doesn't
 	handle  int32
-	place   int32 // in its crowd
+	place   int32 // among those of its crowd that are in step, -1 if it isn't
 	seat    int32 // in its slot of the clock's wheel, -1 while that is dealt with
 	turn    int32 // in the clock's expiries
-	got     int32 // bytes of its crowd's text since it last got something else
 	slot    uint8
 	listed  bool
 	late    bool // it catches up with others
@@ -131,7 +130,7 @@ func (b *Broker) park(c *connection) bool {
 	}
 	p := &parked{
 		crowd: c.audience.crowd(shard), session: c.session, at: c.at,
-		remote: c.info.Remote, id: c.info.ID, since: c.info.Since.UnixNano(), handle: handle,
+		remote: c.info.Remote, id: c.info.ID, since: c.info.Since.UnixNano(), handle: handle, place: -1,
 	}
 	if end, limited := c.ctx.Deadline(); limited {
 		p.expires, p.limited = end.UnixNano(), !end.Equal(c.expires)

@@ -37,6 +37,7 @@ type connection struct {
 	at    eventlog.Cursor // everything before it was sent
 	told  bool            // what became of its cursor
 	stays bool            // with its goroutine: parking failed
+	odd   bool            // its cursor names what the log doesn't have
 }
 
 const (
@@ -67,7 +68,7 @@ func (c *connection) run(from start) error {
 	if err == nil {
 		err = c.tellOpen(from)
 	}
-	if err == nil && c.parks() {
+	if err == nil && c.parks() && !c.odd {
 		err = errIdle // what it missed is read, and joined, with what others missed
 	}
 	if err == nil {
@@ -148,6 +149,7 @@ func (c *connection) tellOpen(from start) error {
 	if err != nil {
 		return err
 	}
+	c.odd = c.at.Beyond(b.Next)
 	gaps := gapsOf(b.Gaps)
 	if len(gaps) == 0 && c.tooFarBehind(b) {
 		gaps, b.Behind = c.gapsOfAll(ReasonSlow), 0
