@@ -14,7 +14,8 @@ import (
 type Parking int
 
 const (
-	// ParkAuto parks every stream that can be: HTTP/1.x without TLS, on Linux, on a TCP connection that nothing is wrapped around.
+	// ParkAuto parks every stream that can be: HTTP/1.x without TLS, on Linux, macOS and the BSDs, on a TCP connection that nothing is
+	// wrapped around.
 	ParkAuto Parking = iota
 	// ParkNever leaves every stream its handler's goroutine.
 	ParkNever
