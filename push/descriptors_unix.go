@@ -35,19 +35,6 @@ func duplicate(c syscall.Conn) (fd int, err error) {
 	return fd, err
 }
 
-// onDescriptor calls f with the connection's descriptor, which isn't closed meanwhile.
-func onDescriptor(c syscall.Conn, f func(fd int) error) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
-		return err
-	}
-	return failed
-}
-
 // adopt makes a connection of a descriptor, which it closes.
 func adopt(fd int32) (net.Conn, error) {
 	file := os.NewFile(uintptr(fd), "stream")

@@ -15,4 +15,6 @@ const canPoll = false
 
 func newKernel() (*kernel, error) { return nil, errors.ErrUnsupported }
 
+func (*kernel) remove(int32) error { return errors.ErrUnsupported }
+
 func tune(syscall.Conn, int, time.Duration) {}

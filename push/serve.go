@@ -96,7 +96,7 @@ func (b *Broker) connect(c *connection, w http.ResponseWriter, r *http.Request) 
 	}
 	if b.opts.Parking == ParkAlways {
 		return fmt.Errorf("push: Options.Parking is ParkAlways, and the stream of a %s request can't be parked: %T isn't, or doesn't let go of, "+
-			"a TCP connection without TLS", r.Proto, w)
+			"a TCP connection of HTTP/1", r.Proto, w)
 	}
 	c.setTransport(newSSE(w, b.opts.WriteTimeout))
 	return nil
