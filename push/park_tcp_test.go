@@ -1,8 +1,10 @@
 package push_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -365,4 +367,40 @@ func TestParkAlways(t *testing.T) {
 			t.Errorf("logged %s", logged.String())
 		}
 	})
+}
+
+// What ParkAlways wants is impossible: that must not go unnoticed.
+func TestParkAlwaysRefusesWhatCantBeParked(t *testing.T) {
+	t.Parallel()
+	newRefusing := func(t *testing.T) (*push.Broker, func(string)) {
+		var logged record
+		b := newBroker(t, push.Public("a"), push.Options{Parking: push.ParkAlways, Logger: logged.logger()})
+		return b, func(say string) {
+			t.Helper()
+			await(t, "the end of the stream", func() bool { return b.Stats().Connections == 0 })
+			if text := logged.String(); !strings.Contains(text, "ParkAlways") || !strings.Contains(text, say) {
+				t.Errorf("the log doesn't say %q: %s", say, text)
+			}
+		}
+	}
+	t.Run("HTTP/2", func(t *testing.T) {
+		t.Parallel()
+		b, check := newRefusing(t)
+		s := server(t, b, true, nil)
+		body, _ := io.ReadAll(get(t, s.Client(), s.URL).Body)
+		if !bytes.Contains(body, []byte("event: buffkit.bye\n")) {
+			t.Errorf("answered %q", body)
+		}
+		check("HTTP/2.0")
+	})
+	for name, secure := range map[string]bool{"a wrapped connection": false, "a wrapped connection beneath TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, check := newRefusing(t)
+			r := newSite(t, b, secure, func(c net.Conn) net.Conn { return counted{c, new(atomic.Int64)} }).opened()
+			r.want("buffkit.bye")
+			r.wantEnd()
+			check("push_test.counted")
+		})
+	}
 }
