@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -97,6 +98,9 @@ func (b *Broker) connect(c *connection, w http.ResponseWriter, r *http.Request) 
 				go raw.watchGone(c.cancel)
 			}
 			c.setTransport(raw)
+			if c.stays && b.opts.Parking == ParkAlways { // net/http's answer can't be had any more
+				c.end(cantPark(r, raw.conn))
+			}
 			return nil
 		}
 		if !errors.Is(err, http.ErrNotSupported) {
@@ -104,11 +108,19 @@ func (b *Broker) connect(c *connection, w http.ResponseWriter, r *http.Request) 
 		}
 	}
 	if b.opts.Parking == ParkAlways {
-		return fmt.Errorf("push: Options.Parking is ParkAlways, and the stream of a %s request can't be parked: %T isn't, or doesn't let go of, "+
-			"a TCP connection without TLS", r.Proto, w)
+		return cantPark(r, w)
 	}
 	c.setTransport(newSSE(w, b.opts.WriteTimeout, c.audience.gzip))
 	return nil
+}
+
+// cantPark names what stands between a stream and its TCP connection.
+func cantPark(r *http.Request, between any) error {
+	if c, ok := between.(*tls.Conn); ok {
+		between = c.NetConn()
+	}
+	return fmt.Errorf("push: Options.Parking is ParkAlways, and the stream of a %s request can't be parked: %T isn't, or doesn't let go of, "+
+		"a TCP connection of HTTP/1 on a system with epoll or kqueue", r.Proto, between)
 }
 
 // afterRun parks a stream that is idle, and ends one that is over.

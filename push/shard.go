@@ -74,11 +74,15 @@ func newShards(b *Broker) (all shards) {
 		all.tcp = append(all.tcp, newShard(b, func() (medium, error) { return newKernel() }))
 	}
 	all.pipes = newShard(b, func() (medium, error) { return newPipes(), nil })
+	tls := newShard(b, nil)
+	tls.open = func() (medium, error) { return newTLSMedium(&b.opts, tls.postReady) }
+	all.tls = tls
 	return all
 }
 
 type shards struct {
 	tcp   []*shard
+	tls   *shard // one: its workers do what takes time
 	pipes *shard
 }
 
@@ -86,6 +90,7 @@ func (s *shards) each(f func(*shard)) {
 	for _, shard := range s.tcp {
 		f(shard)
 	}
+	f(s.tls)
 	f(s.pipes)
 }
 
@@ -132,6 +137,14 @@ func (s *shard) postNews(c *crowd) {
 func (s *shard) postOwn(p *parked) {
 	s.mu.Lock()
 	s.inbox.own = append(s.inbox.own, p)
+	s.mu.Unlock()
+	signal(s.news)
+}
+
+// postReady leaves what was seen of a handle.
+func (s *shard) postReady(r readiness) {
+	s.mu.Lock()
+	s.inbox.ready = append(s.inbox.ready, r)
 	s.mu.Unlock()
 	signal(s.news)
 }

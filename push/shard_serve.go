@@ -451,6 +451,11 @@ func (s *shard) drop(p *parked, cause error) {
 
 // unpark gives a stream a goroutine again: it needs what may take time.
 func (s *shard) unpark(p *parked) {
+	if _, err := s.medium.write(p.handle, nil); err == errFull { // what it was given must leave before
+		p.alone = true
+		s.wait(p, nil)
+		return
+	}
 	s.unlist(p)
 	conn, err := s.medium.take(p.handle)
 	if err != nil {

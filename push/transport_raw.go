@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -32,7 +31,7 @@ func hijack(w http.ResponseWriter, o *Options, gzip bool) (*rawTransport, error)
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := conn.(syscall.Conn); ok {
+	if c := socketOf(conn); c != nil {
 		tune(c, o.Limits.MaxBatchBytes, o.WriteTimeout)
 	}
 	t := newRaw(conn, o.WriteTimeout)

@@ -334,6 +334,7 @@ func TestCloseWithAStuckClient(t *testing.T) {
 		for ; got < events; got++ {
 			<-told
 		}
+		synctest.Wait() // the other one is stuck by now
 		began := time.Now()
 		if err := b.Close(); err != nil || time.Since(began) < time.Second {
 			t.Errorf("%v after %v: nobody was stuck", err, time.Since(began))
