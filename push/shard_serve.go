@@ -452,8 +452,7 @@ func (s *shard) drop(p *parked, cause error) {
 // unpark gives a stream a goroutine again: it needs what may take time.
 func (s *shard) unpark(p *parked) {
 	if _, err := s.medium.write(p.handle, nil); err == errFull { // what it was given must leave before
-		p.alone = true
-		s.wait(p, nil)
+		s.lag(p, nil)
 		return
 	}
 	s.unlist(p)
