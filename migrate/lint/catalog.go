@@ -1,0 +1,324 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+)
+
+// catalog is what the scripts so far have made, by key of the table. What was there before the first of them isn't known.
+type catalog map[string]*table
+
+// table is what is known of one.
+type table struct {
+	born        *script
+	columns     map[string]column
+	indexes     []index
+	foreign     []foreignKey
+	checks      map[string]check // by name
+	partitioned bool
+	strict      bool
+}
+
+// index is one, or what a primary key or unique constraint makes.
+type index struct {
+	name    string
+	columns []string // "" for an expression
+	unique  bool
+	implied bool // by a constraint
+	where   bool
+}
+
+// check is CHECK (column IS NOT NULL).
+type check struct {
+	column string
+	valid  bool
+}
+
+// foreignKey is kept until the end, when it is known whether its columns have an index.
+type foreignKey struct {
+	columns []string
+	by      *stmt
+	script  *script
+}
+
+func (c catalog) table(n name) *table { return c[n.key()] }
+
+// column returns what is known of a column.
+func (c catalog) column(tableName, columnName name) (column, bool) {
+	t := c.table(tableName)
+	if t == nil {
+		return column{}, false
+	}
+	col, ok := t.columns[columnName.key()]
+	return col, ok
+}
+
+// index returns the table of an index.
+func (c catalog) index(n name) (on *table, found index) {
+	key := n.key()
+	for _, t := range c {
+		for _, i := range t.indexes {
+			if i.name == key {
+				return t, i
+			}
+		}
+	}
+	return nil, index{}
+}
+
+func (c catalog) apply(s *stmt, by *script) {
+	switch s.verb {
+	case createTable:
+		c.create(s, by)
+	case createIndex:
+		if t := c.table(s.table); t != nil {
+			t.indexes = append(t.indexes, index{name: s.indexName().key(), columns: keys(s.list), unique: s.unique, where: s.where != nil})
+		}
+	case createOther:
+		if s.object == "materialized view" && len(s.names) > 0 {
+			c[s.names[0].key()] = &table{born: by, columns: map[string]column{}, checks: map[string]check{}}
+		}
+	case drop:
+		c.drop(s)
+	case alterTable, renameTable:
+		for i := range s.actions {
+			c.alter(s, &s.actions[i], by)
+		}
+	}
+}
+
+// indexName returns the index's name, empty without one.
+func (s *stmt) indexName() name {
+	if s.verb == createIndex && len(s.names) > 0 {
+		return s.names[0]
+	}
+	return name{}
+}
+
+func (c catalog) create(s *stmt, by *script) {
+	key := s.table.key()
+	if s.ifNotExists && c[key] != nil {
+		return
+	}
+	t := &table{born: by, columns: map[string]column{}, checks: map[string]check{}}
+	t.partitioned = s.options.has("partition", "by")
+	t.strict = s.options.has("strict")
+	c[key] = t
+	for _, col := range s.columns {
+		t.addColumn(s, col, by)
+	}
+	for i := range s.constraints {
+		t.addConstraint(s, &s.constraints[i], by)
+	}
+}
+
+func (t *table) addColumn(s *stmt, col column, by *script) {
+	key := col.name.key()
+	t.columns[key] = col
+	if col.primary || col.unique {
+		t.indexes = append(t.indexes, index{columns: []string{key}, unique: true, implied: true})
+	}
+	if len(col.references.parts) > 0 {
+		t.foreign = append(t.foreign, foreignKey{[]string{key}, s, by})
+	}
+}
+
+func (t *table) addConstraint(s *stmt, k *constraint, by *script) {
+	switch k.kind {
+	case "primary key", "unique":
+		t.indexes = append(t.indexes, index{name: k.name.key(), columns: keys(k.columns), unique: true, implied: true})
+	case "index":
+		t.indexes = append(t.indexes, index{name: k.name.key(), columns: keys(k.columns)})
+	case "foreign key":
+		t.foreign = append(t.foreign, foreignKey{keys(k.columns), s, by})
+	case "check":
+		if column := notNullCheck(k.expression); column != "" {
+			t.checks[k.name.key()] = check{column, !k.notValid}
+		}
+	}
+}
+
+// notNullCheck returns the column of an expression that says column IS NOT NULL and no more.
+func notNullCheck(expression tokens) string {
+	c := &cursor{tokens: expression}
+	if inside, ok := c.group(); ok && c.end() {
+		c = &cursor{tokens: inside}
+	}
+	if n, ok := c.name(); ok && c.word("is", "not", "null") && c.end() {
+		return n.key()
+	}
+	return ""
+}
+
+func (c catalog) drop(s *stmt) {
+	for _, n := range s.names {
+		switch s.object {
+		case "table", "materialized view":
+			delete(c, n.key())
+		case "index":
+			c.dropIndex(n.key())
+		}
+	}
+}
+
+func (c catalog) dropIndex(key string) {
+	for _, t := range c {
+		t.indexes = slices.DeleteFunc(t.indexes, func(i index) bool { return i.name == key && !i.implied })
+	}
+}
+
+func (c catalog) alter(s *stmt, a *action, by *script) {
+	if a.kind == "rename table" {
+		from := s.table
+		if s.verb == renameTable {
+			from = a.column
+		}
+		if t := c.table(from); t != nil {
+			delete(c, from.key())
+			c[a.to.key()] = t
+		}
+		return
+	}
+	t := c.table(s.table)
+	if t == nil {
+		return
+	}
+	key := a.column.key()
+	switch a.kind {
+	case "add column":
+		t.addColumn(s, a.def, by)
+	case "drop column":
+		delete(t.columns, key)
+		t.indexes = slices.DeleteFunc(t.indexes, func(i index) bool { return slices.Contains(i.columns, key) })
+		t.foreign = slices.DeleteFunc(t.foreign, func(f foreignKey) bool { return slices.Contains(f.columns, key) })
+	case "alter type":
+		if col, ok := t.columns[key]; ok {
+			col.typ = a.def.typ
+			t.columns[key] = col
+		}
+	case "set not null", "drop not null":
+		if col, ok := t.columns[key]; ok {
+			col.notNull = a.kind == "set not null"
+			t.columns[key] = col
+		}
+	case "modify column":
+		delete(t.columns, key)
+		t.columns[a.to.key()] = a.def
+		t.rename(key, a.to.key())
+	case "rename column":
+		if col, ok := t.columns[key]; ok {
+			delete(t.columns, key)
+			col.name = a.to
+			t.columns[a.to.key()] = col
+		}
+		t.rename(key, a.to.key())
+	case "add constraint":
+		t.addConstraint(s, &a.constraint, by)
+	case "validate":
+		if k, ok := t.checks[a.constraint.name.key()]; ok {
+			k.valid = true
+			t.checks[a.constraint.name.key()] = k
+		}
+	case "drop constraint":
+		delete(t.checks, a.constraint.name.key())
+		t.indexes = slices.DeleteFunc(t.indexes, func(i index) bool { return i.name != "" && i.name == a.constraint.name.key() })
+	case "drop index":
+		t.indexes = slices.DeleteFunc(t.indexes, func(i index) bool { return i.name == key })
+	}
+}
+
+// rename renames a column where it is listed.
+func (t *table) rename(from, to string) {
+	for _, i := range t.indexes {
+		for j := range i.columns {
+			if i.columns[j] == from {
+				i.columns[j] = to
+			}
+		}
+	}
+}
+
+// provenNotNull tells whether a valid CHECK says that a column has no NULL.
+func (t *table) provenNotNull(column string) bool {
+	for _, k := range t.checks {
+		if k.valid && k.column == column {
+			return true
+		}
+	}
+	return false
+}
+
+// indexed tells whether an index begins with these columns, in any order.
+func (t *table) indexed(columns []string) bool {
+	for _, i := range t.indexes {
+		if len(i.columns) < len(columns) {
+			continue
+		}
+		begins := true
+		for _, column := range i.columns[:len(columns)] {
+			begins = begins && slices.Contains(columns, column)
+		}
+		if begins {
+			return true
+		}
+	}
+	return false
+}
+
+// uses returns what of the table's indexes, keys and constraints a column is part of, empty if nothing.
+func (t *table) uses(column string) string {
+	for _, i := range t.indexes {
+		if slices.Contains(i.columns, column) {
+			switch {
+			case !i.implied:
+				return "the index " + i.name
+			default:
+				return "a primary key or a unique constraint"
+			}
+		}
+	}
+	for _, f := range t.foreign {
+		if slices.Contains(f.columns, column) {
+			return "a foreign key"
+		}
+	}
+	return ""
+}
+
+// widens tells whether any value of one type is kept, without reading rows, by another: varchar(10) to varchar(20) or to text.
+func widens(from, to typ) bool {
+	if from.array != to.array {
+		return false
+	}
+	if from.name == "varchar" && to.name == "text" {
+		return true
+	}
+	if from.name != to.name {
+		return false
+	}
+	switch {
+	case len(to.args) == 0 && from.name == "varchar", from.String() == to.String():
+		return true
+	case len(from.args) == 0:
+		return false
+	}
+	switch from.name {
+	case "varchar", "varbit", "bit varying":
+		return number(to.args) >= number(from.args)
+	case "numeric": // the same scale
+		f, t := from.args.commas(), to.args.commas()
+		return len(f) == len(t) && number(to.args) >= number(from.args) && (len(f) < 2 || f[1].sql() == t[1].sql())
+	}
+	return false
+}
+
+// number reads the first number of a list, 0 without one.
+func number(list tokens) (n int) {
+	for _, digit := range strings.TrimSpace(list.get(0).Text) {
+		if digit < '0' || digit > '9' || n > 1<<24 {
+			return n
+		}
+		n = n*10 + int(digit-'0')
+	}
+	return n
+}

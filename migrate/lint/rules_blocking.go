@@ -1,0 +1,449 @@
+package lint
+
+import (
+	"strings"
+
+	"github.com/buffkit/buffkit/migrate/dialect"
+)
+
+// Rules about locks in PostgreSQL, and those that are alike elsewhere.
+var (
+	indexBlocking = rule{Rule: Rule{
+		ID: "index-not-concurrent", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "CREATE INDEX without CONCURRENTLY",
+		Why:   "It blocks all writes to the table until the index is built.",
+		Safe:  "-- no-transaction\nSET lock_timeout = 0;\nCREATE INDEX CONCURRENTLY orders_user_id ON orders (user_id);",
+	}, check: func(c *checker, s *stmt) {
+		if s.verb != createIndex || s.concurrently || s.only || !c.busy(s.table) {
+			return
+		}
+		if t := c.catalog.table(s.table); t != nil && t.partitioned {
+			c.on(s.table, s, s.first(), "CREATE INDEX blocks writes to "+s.table.String()+" and all its partitions until it is built",
+				"CREATE INDEX "+s.indexName().String()+" ON ONLY "+s.table.String()+" ("+s.list.sql()+");\n"+
+					"-- then, for each partition, CREATE INDEX CONCURRENTLY … and ALTER INDEX … ATTACH PARTITION …")
+			return
+		}
+		c.on(s.table, s, s.first(), "CREATE INDEX blocks writes to "+s.table.String()+" until it is built",
+			"-- no-transaction\n"+strings.Replace(s.tokens.sql(), s.tokens[:s.tokens.find("index")+1].sql(),
+				s.tokens[:s.tokens.find("index")+1].sql()+" CONCURRENTLY", 1)+";")
+	}}
+
+	dropIndexBlocking = rule{Rule: Rule{
+		ID: "drop-index-not-concurrent", Category: Blocking, Severity: Warning, Dialects: onPostgres,
+		Title: "DROP INDEX without CONCURRENTLY",
+		Why:   "It waits for every query on the table to end, and meanwhile every other one queues up behind it.",
+		Safe:  "-- no-transaction\nDROP INDEX CONCURRENTLY orders_user_id;",
+	}, check: func(c *checker, s *stmt) {
+		if s.verb != drop || s.object != "index" || s.concurrently {
+			return
+		}
+		for _, n := range s.names {
+			t, _ := c.catalog.index(n)
+			if t == nil || t.born != c.script && !t.partitioned {
+				c.report(s, n.token(), "DROP INDEX "+n.String()+" stops all reading and writing of its table while it waits",
+					"-- no-transaction\nDROP INDEX CONCURRENTLY "+n.String()+";")
+			}
+		}
+	}}
+
+	reindexBlocking = rule{Rule: Rule{
+		ID: "reindex-not-concurrent", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "REINDEX without CONCURRENTLY",
+		Why:   "It blocks writes to the table, and reads that would use the index, until the index is built again.",
+		Safe:  "-- no-transaction\nREINDEX INDEX CONCURRENTLY orders_user_id;",
+	}, check: func(c *checker, s *stmt) {
+		if s.verb == reindex && !s.concurrently && s.object != "system" {
+			c.on(s.table, s, s.first(), "REINDEX blocks writes until it is done", "")
+		}
+	}}
+
+	refreshBlocking = rule{Rule: Rule{
+		ID: "refresh-not-concurrent", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "REFRESH MATERIALIZED VIEW without CONCURRENTLY",
+		Why:   "Nobody can read the view until its query has run.",
+		Safe:  "-- needs a unique index on the view\nREFRESH MATERIALIZED VIEW CONCURRENTLY daily_sales;",
+	}, check: func(c *checker, s *stmt) {
+		if s.verb == refresh && !s.concurrently && c.busy(s.table) && !s.value.has("no", "data") {
+			c.on(s.table, s, s.first(), "nobody can read "+s.table.String()+" until it is refreshed",
+				"REFRESH MATERIALIZED VIEW CONCURRENTLY "+s.table.String()+"; -- needs a unique index on it")
+		}
+	}}
+
+	vacuumFull = rule{Rule: Rule{
+		ID: "vacuum-full", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "VACUUM FULL or CLUSTER",
+		Why:   "It writes the whole table anew while nobody can read or write it, and needs room for a second one.",
+		Safe:  "VACUUM (ANALYZE) events; -- frees the room for new rows; pg_repack or pg_squeeze shrink the file while others work",
+	}, check: func(c *checker, s *stmt) {
+		if s.verb == vacuum && s.full || s.verb == cluster && c.busy(s.table) {
+			c.on(s.table, s, s.first(), strings.ToUpper(s.first().Text)+" rewrites the table while nobody can read or write it", "")
+		}
+	}}
+
+	lockTables = rule{Rule: Rule{
+		ID: "lock-table", Category: Blocking, Severity: Warning, Dialects: onServers, Weighs: true,
+		Title: "LOCK TABLE",
+		Why: "Everybody waits until the transaction ends; in MySQL until UNLOCK TABLES, and the connection's other tables can't be used. It is the" +
+			" simplest way to a deadlock with the app.",
+		Safe: "-- lock the rows that are changed\nSELECT id FROM accounts WHERE id = 7 FOR UPDATE;",
+	}, check: func(c *checker, s *stmt) {
+		if s.verb != lockTable || !c.busy(s.table) || s.value.has("access", "share") || s.value.has("row", "share") ||
+			s.value.has("row", "exclusive") {
+			return
+		}
+		c.on(s.table, s, s.first(), "LOCK TABLE makes everybody who uses "+s.table.String()+" wait", "")
+	}}
+
+	changeType = rule{Rule: Rule{
+		ID: "change-type", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "ALTER COLUMN … TYPE",
+		Why: "Unless the values keep their bytes (varchar to a longer one or to text), PostgreSQL rewrites the table and its indexes while nobody" +
+			" can read or write it. The release that still runs sends values of the old type.",
+		Safe: "-- expand: a second column that a trigger keeps equal\nALTER TABLE orders ADD COLUMN total_new bigint;\n-- migrate: fill it in batches," +
+			" in a script with -- no-transaction\nUPDATE orders SET total_new = total WHERE id BETWEEN 1 AND 5000;\n-- contract: in a later release, drop the old column and rename",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			a := &s.actions[i]
+			if a.kind != "alter type" || !c.busy(s.table) {
+				continue
+			}
+			col, ok := c.catalog.column(s.table, a.column)
+			switch {
+			case ok && len(a.value) == 0 && widens(col.typ, a.def.typ):
+			case ok:
+				c.on(s.table, s, a.token, "changing "+a.column.String()+" from "+col.typ.String()+" to "+a.def.typ.String()+
+					" rewrites "+s.table.String()+" while nobody can read or write it", "")
+			default:
+				c.on(s.table, s, a.token, "changing the type of "+a.column.String()+" to "+a.def.typ.String()+" rewrites "+s.table.String()+
+					" while nobody can read or write it, unless it only widens a varchar", "")
+			}
+		}
+	}}
+
+	addColumnDefault = rule{Rule: Rule{
+		ID: "add-column-default", Category: Blocking, Severity: Warning, Dialects: onServers, Weighs: true,
+		Title: "ADD COLUMN with a default that each row needs computed",
+		Why: "A constant default is kept in the catalog: PostgreSQL since version 11, MariaDB since 10.3, MySQL since 8.0. One that differs from row to" +
+			" row, like gen_random_uuid() or clock_timestamp(), has to be written into each of them while nobody can write, and in PostgreSQL not even read.",
+		Safe: "ALTER TABLE users ADD COLUMN token uuid;\nALTER TABLE users ALTER COLUMN token SET DEFAULT gen_random_uuid(); -- for new rows\n" +
+			"-- then fill the old ones in batches, in a script with -- no-transaction\nUPDATE users SET token = gen_random_uuid() WHERE token IS NULL AND id BETWEEN 1 AND 5000;",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			a := &s.actions[i]
+			if a.kind != "add column" || a.def.defaulted == nil || !c.busy(s.table) || s.online() {
+				continue
+			}
+			if message := c.computed(a.def.defaulted); message != "" {
+				c.on(s.table, s, a.def.defaulted.get(0), message, c.addColumnFix(s, a))
+			}
+		}
+	}}
+
+	addColumnRewrite = rule{Rule: Rule{
+		ID: "add-column-rewrite", Category: Blocking, Severity: Warning, Dialects: onServers, Weighs: true,
+		Title: "ADD COLUMN of a serial, identity, AUTO_INCREMENT or stored generated column",
+		Why:   "Each row needs its own value, so the table is rewritten while nobody can write, and in PostgreSQL not even read.",
+		Safe: "ALTER TABLE orders ADD COLUMN total_cents bigint;\n-- a trigger fills it for new rows; the old ones in batches, in a script with -- no-transaction\n" +
+			"UPDATE orders SET total_cents = price * 100 WHERE total_cents IS NULL AND id BETWEEN 1 AND 5000;",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			a := &s.actions[i]
+			if !c.busy(s.table) || s.online() || a.kind != "add column" {
+				continue
+			}
+			switch {
+			case a.def.auto:
+				c.on(s.table, s, a.column.token(), "a number for each row of "+a.column.String()+" rewrites "+s.table.String(), "")
+			case a.def.generated && (a.def.stored || c.dialect == dialect.Postgres && !c.version.since(18)):
+				c.on(s.table, s, a.column.token(), "a stored generated column rewrites "+s.table.String(), "")
+			}
+		}
+	}}
+
+	setNotNull = rule{Rule: Rule{
+		ID: "set-not-null", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "SET NOT NULL without a validated CHECK",
+		Why: "PostgreSQL reads the whole table to look for NULL, while nobody can read or write it, and fails if it finds one. Since version 12 a" +
+			" valid CHECK (column IS NOT NULL) spares it that.",
+		Safe: "ALTER TABLE users ADD CONSTRAINT users_email_not_null CHECK (email IS NOT NULL) NOT VALID;\n-- in the next migration\n" +
+			"ALTER TABLE users VALIDATE CONSTRAINT users_email_not_null;\nALTER TABLE users ALTER COLUMN email SET NOT NULL;\n" +
+			"ALTER TABLE users DROP CONSTRAINT users_email_not_null;",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			a := &s.actions[i]
+			if a.kind != "set not null" || !c.busy(s.table) {
+				continue
+			}
+			if t := c.catalog.table(s.table); t != nil && c.version.since(12) && t.provenNotNull(a.column.key()) {
+				continue
+			}
+			check := s.table.last().Text + "_" + a.column.last().Text + "_not_null"
+			if s.table.last().Kind != a.column.last().Kind || strings.ContainsAny(check, "\"") {
+				check = "NAME"
+			}
+			c.on(s.table, s, a.token, "SET NOT NULL on "+a.column.String()+" reads all of "+s.table.String()+" while nobody can read or write it",
+				"ALTER TABLE "+s.table.String()+" ADD CONSTRAINT "+check+" CHECK ("+a.column.String()+" IS NOT NULL) NOT VALID;\n"+
+					"-- in the next migration\nALTER TABLE "+s.table.String()+" VALIDATE CONSTRAINT "+check+";\n"+
+					"ALTER TABLE "+s.table.String()+" ALTER COLUMN "+a.column.String()+" SET NOT NULL;\n"+
+					"ALTER TABLE "+s.table.String()+" DROP CONSTRAINT "+check+";")
+		}
+	}}
+
+	foreignKeyBlocking = rule{Rule: Rule{
+		ID: "foreign-key-not-valid", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "ADD FOREIGN KEY without NOT VALID",
+		Why:   "PostgreSQL compares every row with the other table, and blocks writes to both until it is done.",
+		Safe: "ALTER TABLE orders ADD CONSTRAINT orders_user_fk FOREIGN KEY (user_id) REFERENCES users (id) NOT VALID;\n" +
+			"-- in the next migration: reads and writes go on meanwhile\nALTER TABLE orders VALIDATE CONSTRAINT orders_user_fk;",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			a := &s.actions[i]
+			k := &a.constraint
+			switch {
+			case !c.busy(s.table):
+			case a.kind == "add constraint" && k.kind == "foreign key" && !k.notValid:
+				c.on(s.table, s, k.token, "this foreign key blocks writes to "+s.table.String()+" and "+k.references.String()+
+					" until every row is checked", notValidFix(s, a))
+			case a.kind == "add column" && len(a.def.references.parts) > 0 && a.def.defaulted != nil && !a.def.defaulted.get(0).Is("null"):
+				c.on(s.table, s, a.token, "a new column that refers to "+a.def.references.String()+" and has a default checks every row while"+
+					" both tables can't be written", "")
+			}
+		}
+	}}
+
+	checkBlocking = rule{Rule: Rule{
+		ID: "check-not-valid", Category: Blocking, Severity: Warning, Dialects: onServers, Weighs: true,
+		Title: "ADD CHECK that reads all rows",
+		Why: "Every row is checked while nobody can write; PostgreSQL doesn't let anybody read either, MySQL and MariaDB copy the table. It fails if a" +
+			" row breaks the rule.",
+		Safe: "ALTER TABLE orders ADD CONSTRAINT orders_total_positive CHECK (total >= 0) NOT VALID;\n-- in the next migration: reads and writes go on meanwhile\n" +
+			"ALTER TABLE orders VALIDATE CONSTRAINT orders_total_positive;\n" +
+			"-- MySQL: ADD CONSTRAINT … CHECK (…) NOT ENFORCED doesn't copy; enforcing it does, so do that with gh-ost or pt-online-schema-change",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			a := &s.actions[i]
+			if a.kind != "add constraint" || a.constraint.kind != "check" && a.constraint.kind != "not null" || a.constraint.notValid ||
+				!c.busy(s.table) || s.online() {
+				continue
+			}
+			fix := "-- doesn't copy, and isn't checked:\n" + s.tokens.sql() + " NOT ENFORCED;\n-- to check it, gh-ost or pt-online-schema-change"
+			if c.dialect == dialect.MariaDB {
+				fix = "-- where the table is large, gh-ost or pt-online-schema-change"
+			}
+			if c.dialect == dialect.Postgres {
+				fix = notValidFix(s, a)
+			}
+			c.on(s.table, s, a.constraint.token, "every row of "+s.table.String()+" is checked while others wait", fix)
+		}
+	}}
+
+	uniqueBlocking = rule{Rule: Rule{
+		ID: "unique-not-concurrent", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "ADD UNIQUE or ADD PRIMARY KEY without USING INDEX",
+		Why:   "The index is built while nobody can read or write the table. It can be built before, concurrently.",
+		Safe: "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY users_email_key ON users (email);\nALTER TABLE users ADD CONSTRAINT users_email_key UNIQUE" +
+			" USING INDEX users_email_key;",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			a := &s.actions[i]
+			k := &a.constraint
+			switch {
+			case !c.busy(s.table):
+			case a.kind == "add column" && (a.def.unique || a.def.primary):
+				c.on(s.table, s, a.token, "the index for the new column is built while nobody can read or write "+s.table.String(), "")
+			case a.kind == "add constraint" && (k.kind == "unique" || k.kind == "primary key") && !k.usingIndex:
+				c.on(s.table, s, k.token, "the index is built while nobody can read or write "+s.table.String(), usingIndexFix(s, k))
+			}
+		}
+	}}
+
+	excludeBlocking = rule{Rule: Rule{
+		ID: "exclude-constraint", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "ADD EXCLUDE on a table that was there before",
+		Why:   "Its index is built and every row checked while nobody can read or write, and there is no NOT VALID for it.",
+		Safe: "-- create a new table with the constraint, copy in batches, and swap the names; or, if the table is small,\n" +
+			"-- lint:allow exclude-constraint 2,000 rows\nALTER TABLE bookings ADD CONSTRAINT bookings_overlap EXCLUDE USING gist (room WITH =, during WITH &&);",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			if a := &s.actions[i]; a.kind == "add constraint" && a.constraint.kind == "exclude" && c.busy(s.table) {
+				c.on(s.table, s, a.constraint.token, "an exclusion constraint is built while nobody can read or write "+s.table.String(), "")
+			}
+		}
+	}}
+
+	validateSame = rule{Rule: Rule{
+		ID: "validate-same-transaction", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "VALIDATE CONSTRAINT in the transaction that adds it",
+		Why: "Validating lets others read and write, but the lock that adding the constraint took is held until the transaction ends: the point of" +
+			" NOT VALID is lost.",
+		Safe: "-- in one migration\nALTER TABLE orders ADD CONSTRAINT orders_user_fk FOREIGN KEY (user_id) REFERENCES users (id) NOT VALID;\n" +
+			"-- in the next one\nALTER TABLE orders VALIDATE CONSTRAINT orders_user_fk;",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			a := &s.actions[i]
+			if a.kind == "validate" && c.script.inTx && c.script.notValid[a.constraint.name.key()] && c.busy(s.table) {
+				c.on(s.table, s, a.token, a.constraint.name.String()+" was added in this transaction, whose lock keeps everybody off "+
+					s.table.String()+" while it is validated", "-- in a migration of its own, after this one\n"+s.tokens.sql()+";")
+			}
+		}
+	}}
+
+	attachPartition = rule{Rule: Rule{
+		ID: "attach-partition", Category: Blocking, Severity: Info, Dialects: onPostgres, Weighs: true,
+		Title: "ATTACH PARTITION of a table with rows",
+		Why: "PostgreSQL reads the whole table to see whether its rows belong there, while nobody can read or write it, unless a valid CHECK says the" +
+			" same as the bounds.",
+		Safe: "ALTER TABLE events_2024 ADD CONSTRAINT bounds CHECK (at >= '2024-01-01' AND at < '2025-01-01') NOT VALID;\n" +
+			"ALTER TABLE events_2024 VALIDATE CONSTRAINT bounds; -- in a migration of its own\n" +
+			"ALTER TABLE events ATTACH PARTITION events_2024 FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			if a := &s.actions[i]; a.kind == "attach partition" && c.busy(a.to) {
+				c.on(a.to, s, a.token, "attaching "+a.to.String()+" reads all its rows, unless a valid CHECK says what its bounds are", "")
+			}
+		}
+	}}
+
+	detachPartition = rule{Rule: Rule{
+		ID: "detach-not-concurrent", Category: Blocking, Severity: Warning, Dialects: onPostgres,
+		Title: "DETACH PARTITION without CONCURRENTLY",
+		Why:   "It waits for every query on the whole partitioned table, and all new ones queue up behind it. CONCURRENTLY is there since PostgreSQL 14.",
+		Safe:  "-- no-transaction\nALTER TABLE events DETACH PARTITION events_2023 CONCURRENTLY;",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			if a := &s.actions[i]; a.kind == "detach partition" && !a.concurrent && c.busy(s.table) && c.version.since(14) {
+				c.report(s, a.token, "detaching "+a.to.String()+" stops all reading and writing of "+s.table.String()+" while it waits",
+					"-- no-transaction\nALTER TABLE "+s.table.String()+" DETACH PARTITION "+a.to.String()+" CONCURRENTLY;")
+			}
+		}
+	}}
+
+	setStorage = rule{Rule: Rule{
+		ID: "set-tablespace", Category: Blocking, Severity: Warning, Dialects: onPostgres, Weighs: true,
+		Title: "SET TABLESPACE, SET LOGGED, SET UNLOGGED or SET ACCESS METHOD",
+		Why:   "The table is copied while nobody can read or write it. UNLOGGED also means that a crash empties it.",
+		Safe:  "-- pg_repack moves a table while others work:\n-- pg_repack --table=events --tablespace=fast",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			if a := &s.actions[i]; a.kind == "set storage" && c.busy(s.table) {
+				c.on(s.table, s, a.token, "this copies "+s.table.String()+" while nobody can read or write it", "")
+			}
+		}
+	}}
+
+	alterDomain = rule{Rule: Rule{
+		ID: "domain-constraint", Category: Blocking, Severity: Warning, Dialects: onPostgres,
+		Title: "ALTER DOMAIN … ADD CONSTRAINT without NOT VALID",
+		Why:   "Every table that has a column of the domain is read while nobody can write it.",
+		Safe:  "ALTER DOMAIN email ADD CONSTRAINT email_has_at CHECK (VALUE LIKE '%@%') NOT VALID;\nALTER DOMAIN email VALIDATE CONSTRAINT email_has_at; -- in the next migration",
+	}, check: func(c *checker, s *stmt) {
+		if s.verb == alterOther && s.object == "domain" &&
+			(s.options.get(0).Is("add") && !s.options.has("not", "valid") || s.options.has("set", "not", "null")) {
+			c.report(s, s.first(), "every table with a column of this domain is read while nobody can write it", "")
+		}
+	}}
+
+	disableTrigger = rule{Rule: Rule{
+		ID: "disable-trigger", Category: Data, Severity: Warning, Dialects: onPostgres,
+		Title: "DISABLE TRIGGER or session_replication_role = replica",
+		Why: "What the trigger keeps right is not kept right meanwhile; ALL and replica switch off foreign keys too. If the script doesn't turn it on" +
+			" again, nobody notices.",
+		Safe: "-- let the trigger do nothing for this session only, by a setting that it asks for\nSET LOCAL app.skip_audit = 'on';",
+	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			if a := &s.actions[i]; a.kind == "disable trigger" && c.busy(s.table) {
+				c.report(s, a.token, "triggers on "+s.table.String()+" don't run for anybody, which includes foreign keys if it says ALL", "")
+			}
+		}
+		if s.verb == set && s.setting == "session_replication_role" && strings.EqualFold(unquote(s.value.get(0)), "replica") {
+			c.report(s, s.first(), "no trigger runs and no foreign key is checked in this session", "")
+		}
+	}}
+)
+
+// constants are functions and words that have one value for a statement, so that PostgreSQL computes them once.
+var constants = map[string]bool{
+	"now": true, "current_timestamp": true, "current_date": true, "current_time": true, "localtime": true, "localtimestamp": true,
+	"transaction_timestamp": true, "statement_timestamp": true, "current_user": true, "session_user": true, "user": true,
+	"to_timestamp": true, "date_trunc": true, "timezone": true, "make_interval": true, "make_date": true, "to_date": true,
+	"jsonb_build_object": true, "json_build_object": true, "jsonb_build_array": true, "json_build_array": true, "to_jsonb": true, "to_json": true, "lower": true,
+	"upper": true, "concat": true, "coalesce": true, "md5": true, "encode": true, "decode": true, "to_char": true, "repeat": true,
+	"array": true, "row": true, "cast": true, "numeric": true, "varchar": true, "char": true, "bit": true, "decimal": true, "timestamp": true,
+	"int4range": true, "int8range": true, "tstzrange": true, "daterange": true, "numrange": true, "point": true, "extract": true,
+	"current_setting": true, "current_schema": true, "interval": true, "time": true, "string_to_array": true, "array_fill": true,
+	"hstore": true, "to_tsvector": true, "octet_length": true, "length": true, "round": true, "abs": true, "replace": true, "in": true,
+}
+
+// computed returns what is wrong with the default of a new column, "" if nothing.
+func (c *checker) computed(value tokens) string {
+	switch {
+	case c.dialect == dialect.Postgres && !c.version.since(11) && !value.get(0).Is("null"):
+		return "before PostgreSQL 11 a default for a new column rewrites the table"
+	case c.mysql() && (!isPunct(value.get(0), "(") || c.dialect == dialect.MariaDB):
+		if f := unstable(value, mysqlRandom); f != "" {
+			return f + "() is computed for each row, so the table is copied"
+		}
+	case c.mysql():
+		for i, t := range value {
+			if t.Kind == wordKind && isPunct(value.get(i+1), "(") {
+				return "a default that is an expression is computed for each row, so the table is copied"
+			}
+		}
+	default:
+		for i, t := range value {
+			function := strings.ToLower(unquote(t))
+			if isName(t) && t.Kind != stringKind && isPunct(value.get(i+1), "(") && !constants[function] {
+				return function + "() is computed for each row, unless it is marked STABLE or IMMUTABLE, so the table is rewritten"
+			}
+		}
+	}
+	return ""
+}
+
+var mysqlRandom = []string{"uuid", "rand", "uuid_short", "random_bytes", "uuid_to_bin", "sys_guid", "nextval"}
+
+// unstable returns the first function of the list that is called.
+func unstable(value tokens, functions []string) string {
+	for i, t := range value {
+		for _, f := range functions {
+			if t.Is(f) && isPunct(value.get(i+1), "(") {
+				return f
+			}
+		}
+	}
+	return ""
+}
+
+func (c *checker) addColumnFix(s *stmt, a *action) string {
+	t, col := s.table.String(), a.column.String()
+	if c.mysql() {
+		return "ALTER TABLE " + t + " ADD COLUMN " + col + " " + a.def.typ.String() + ", ALGORITHM=INSTANT;\nALTER TABLE " + t + " ALTER COLUMN " + col +
+			" SET DEFAULT " + a.def.defaulted.sql() + "; -- for new rows\n-- then fill the old ones in batches, in another script"
+	}
+	return "ALTER TABLE " + t + " ADD COLUMN " + col + " " + a.def.typ.String() + ";\nALTER TABLE " + t + " ALTER COLUMN " + col + " SET DEFAULT " +
+		a.def.defaulted.sql() + "; -- for new rows\n-- then fill the old ones in batches, in a script with -- no-transaction"
+}
+
+// notValidFix writes the clause again with NOT VALID.
+func notValidFix(s *stmt, a *action) string {
+	if len(s.actions) != 1 {
+		return ""
+	}
+	fix := s.tokens.sql() + " NOT VALID;"
+	if constraint := a.constraint.name.String(); constraint != "" {
+		fix += "\n-- in the next migration: reads and writes go on meanwhile\nALTER TABLE " + s.table.String() + " VALIDATE CONSTRAINT " + constraint + ";"
+	}
+	return fix
+}
+
+func usingIndexFix(s *stmt, k *constraint) string {
+	if len(k.columns) == 0 {
+		return ""
+	}
+	constraint := k.name.String()
+	if constraint == "" {
+		constraint = s.table.suffixed("_key")
+	}
+	return "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY " + constraint + " ON " + s.table.String() + " (" + k.columns.sql() + ");\n" +
+		"ALTER TABLE " + s.table.String() + " ADD CONSTRAINT " + constraint + " " + strings.ToUpper(k.kind) + " USING INDEX " + constraint + ";"
+}
