@@ -10,7 +10,8 @@ type catalog map[string]*table
 
 // table is what is known of one.
 type table struct {
-	born        *script
+	born        *script // what has created it, nil if it was there before
+	whole       bool    // all its columns and indexes are known, not only what was added
 	columns     map[string]column
 	indexes     []index
 	foreign     []foreignKey
@@ -28,7 +29,7 @@ type index struct {
 	where   bool
 }
 
-// check is CHECK (column IS NOT NULL).
+// check is a CHECK, with its column if it says column IS NOT NULL.
 type check struct {
 	column string
 	valid  bool
@@ -42,6 +43,16 @@ type foreignKey struct {
 }
 
 func (c catalog) table(n name) *table { return c[n.key()] }
+
+// known returns what is known of a table, and begins to keep it for one that was there before.
+func (c catalog) known(n name) *table {
+	t := c[n.key()]
+	if t == nil {
+		t = &table{columns: map[string]column{}, checks: map[string]check{}}
+		c[n.key()] = t
+	}
+	return t
+}
 
 // column returns what is known of a column.
 func (c catalog) column(tableName, columnName name) (column, bool) {
@@ -71,7 +82,8 @@ func (c catalog) apply(s *stmt, by *script) {
 	case createTable:
 		c.create(s, by)
 	case createIndex:
-		if t := c.table(s.table); t != nil {
+		if len(s.table.parts) > 0 {
+			t := c.known(s.table)
 			t.indexes = append(t.indexes, index{name: s.indexName().key(), columns: keys(s.list), unique: s.unique, where: s.where != nil})
 		}
 	case createOther:
@@ -101,6 +113,7 @@ func (c catalog) create(s *stmt, by *script) {
 		return
 	}
 	t := &table{born: by, columns: map[string]column{}, checks: map[string]check{}}
+	t.whole = !s.query && !s.like && !s.partitionOf
 	t.partitioned = s.options.has("partition", "by")
 	t.strict = s.options.has("strict")
 	c[key] = t
@@ -132,9 +145,7 @@ func (t *table) addConstraint(s *stmt, k *constraint, by *script) {
 	case "foreign key":
 		t.foreign = append(t.foreign, foreignKey{keys(k.columns), s, by})
 	case "check":
-		if column := notNullCheck(k.expression); column != "" {
-			t.checks[k.name.key()] = check{column, !k.notValid}
-		}
+		t.checks[k.name.key()] = check{notNullCheck(k.expression), !k.notValid}
 	}
 }
 
@@ -179,10 +190,7 @@ func (c catalog) alter(s *stmt, a *action, by *script) {
 		}
 		return
 	}
-	t := c.table(s.table)
-	if t == nil {
-		return
-	}
+	t := c.known(s.table)
 	key := a.column.key()
 	switch a.kind {
 	case "add column":
@@ -246,6 +254,28 @@ func (t *table) provenNotNull(column string) bool {
 		}
 	}
 	return false
+}
+
+// checked tells whether the table has a valid CHECK.
+func (t *table) checked() bool {
+	if t != nil {
+		for _, k := range t.checks {
+			if k.valid {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// has tells whether all the columns are known.
+func (t *table) has(columns []string) bool {
+	for _, column := range columns {
+		if _, ok := t.columns[column]; !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // indexed tells whether an index begins with these columns, in any order.

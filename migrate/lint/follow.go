@@ -74,7 +74,7 @@ func (c *checker) followTables(s *stmt) {
 	if s.verb.ddl() || s.verb.dml() {
 		c.script.changes = true
 	}
-	if s.verb.dml() && c.script.dml == nil {
+	if s.verb.dml() && c.script.dml == nil && c.busy(s.table) {
 		c.script.dml = s
 	}
 }

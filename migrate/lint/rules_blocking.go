@@ -24,7 +24,7 @@ var (
 			return
 		}
 		c.on(s.table, s, s.first(), "CREATE INDEX blocks writes to "+s.table.String()+" until it is built",
-			"-- no-transaction\n"+strings.Replace(s.tokens.sql(), s.tokens[:s.tokens.find("index")+1].sql(),
+			"-- no-transaction\n"+strings.Replace(s.again(), s.tokens[:s.tokens.find("index")+1].sql(),
 				s.tokens[:s.tokens.find("index")+1].sql()+" CONCURRENTLY", 1)+";")
 	}}
 
@@ -226,7 +226,7 @@ var (
 				!c.busy(s.table) || s.online() {
 				continue
 			}
-			fix := "-- doesn't copy, and isn't checked:\n" + s.tokens.sql() + " NOT ENFORCED;\n-- to check it, gh-ost or pt-online-schema-change"
+			fix := "-- doesn't copy, and isn't checked:\n" + s.again() + " NOT ENFORCED;\n-- to check it, gh-ost or pt-online-schema-change"
 			if c.dialect == dialect.MariaDB {
 				fix = "-- where the table is large, gh-ost or pt-online-schema-change"
 			}
@@ -276,14 +276,14 @@ var (
 		Title: "VALIDATE CONSTRAINT in the transaction that adds it",
 		Why: "Validating lets others read and write, but the lock that adding the constraint took is held until the transaction ends: the point of" +
 			" NOT VALID is lost.",
-		Safe: "-- in one migration\nALTER TABLE orders ADD CONSTRAINT orders_user_fk FOREIGN KEY (user_id) REFERENCES users (id) NOT VALID;\n" +
-			"-- in the next one\nALTER TABLE orders VALIDATE CONSTRAINT orders_user_fk;",
+		Safe: "ALTER TABLE orders ADD CONSTRAINT orders_user_fk FOREIGN KEY (user_id) REFERENCES users (id) NOT VALID;\n" +
+			"-- in the next migration\nALTER TABLE orders VALIDATE CONSTRAINT orders_user_fk;",
 	}, check: func(c *checker, s *stmt) {
 		for i := range s.actions {
 			a := &s.actions[i]
 			if a.kind == "validate" && c.script.inTx && c.script.notValid[a.constraint.name.key()] && c.busy(s.table) {
 				c.on(s.table, s, a.token, a.constraint.name.String()+" was added in this transaction, whose lock keeps everybody off "+
-					s.table.String()+" while it is validated", "-- in a migration of its own, after this one\n"+s.tokens.sql()+";")
+					s.table.String()+" while it is validated", "-- in the next migration\n"+s.again()+";")
 			}
 		}
 	}}
@@ -294,11 +294,11 @@ var (
 		Why: "PostgreSQL reads the whole table to see whether its rows belong there, while nobody can read or write it, unless a valid CHECK says the" +
 			" same as the bounds.",
 		Safe: "ALTER TABLE events_2024 ADD CONSTRAINT bounds CHECK (at >= '2024-01-01' AND at < '2025-01-01') NOT VALID;\n" +
-			"ALTER TABLE events_2024 VALIDATE CONSTRAINT bounds; -- in a migration of its own\n" +
+			"-- in the next migration\nALTER TABLE events_2024 VALIDATE CONSTRAINT bounds;\n-- in the next migration\n" +
 			"ALTER TABLE events ATTACH PARTITION events_2024 FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');",
 	}, check: func(c *checker, s *stmt) {
 		for i := range s.actions {
-			if a := &s.actions[i]; a.kind == "attach partition" && c.busy(a.to) {
+			if a := &s.actions[i]; a.kind == "attach partition" && c.busy(a.to) && !c.catalog.table(a.to).checked() {
 				c.on(a.to, s, a.token, "attaching "+a.to.String()+" reads all its rows, unless a valid CHECK says what its bounds are", "")
 			}
 		}
@@ -335,7 +335,7 @@ var (
 		ID: "domain-constraint", Category: Blocking, Severity: Warning, Dialects: onPostgres,
 		Title: "ALTER DOMAIN … ADD CONSTRAINT without NOT VALID",
 		Why:   "Every table that has a column of the domain is read while nobody can write it.",
-		Safe:  "ALTER DOMAIN email ADD CONSTRAINT email_has_at CHECK (VALUE LIKE '%@%') NOT VALID;\nALTER DOMAIN email VALIDATE CONSTRAINT email_has_at; -- in the next migration",
+		Safe:  "ALTER DOMAIN email ADD CONSTRAINT email_has_at CHECK (VALUE LIKE '%@%') NOT VALID;\n-- in the next migration\nALTER DOMAIN email VALIDATE CONSTRAINT email_has_at;",
 	}, check: func(c *checker, s *stmt) {
 		if s.verb == alterOther && s.object == "domain" &&
 			(s.options.get(0).Is("add") && !s.options.has("not", "valid") || s.options.has("set", "not", "null")) {
@@ -429,7 +429,7 @@ func notValidFix(s *stmt, a *action) string {
 	if len(s.actions) != 1 {
 		return ""
 	}
-	fix := s.tokens.sql() + " NOT VALID;"
+	fix := s.again() + " NOT VALID;"
 	if constraint := a.constraint.name.String(); constraint != "" {
 		fix += "\n-- in the next migration: reads and writes go on meanwhile\nALTER TABLE " + s.table.String() + " VALIDATE CONSTRAINT " + constraint + ";"
 	}

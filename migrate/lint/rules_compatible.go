@@ -38,7 +38,7 @@ var (
 		for _, r := range c.renames {
 			if r.script == c.script {
 				c.report(r.stmt, r.action.token, r.name.String()+" isn't found any more by the release that still runs",
-					strings.TrimSpace(r.stmt.tokens.sql()+";\nCREATE VIEW "+r.name.String()+" AS SELECT * FROM "+r.action.to.String()+"; -- until no release uses it"))
+					strings.TrimSpace(r.stmt.again()+";\nCREATE VIEW "+r.name.String()+" AS SELECT * FROM "+r.action.to.String()+"; -- until no release uses it"))
 			}
 		}
 		c.renames = nil
@@ -89,7 +89,7 @@ var (
 		ID: "drop-not-null", Category: Compatible, Severity: Info, Dialects: onPostgres,
 		Title: "DROP NOT NULL",
 		Why:   "Whoever reads the column must expect NULL from then on; the release that still runs may not, and going back fails if there is one.",
-		Safe:  "-- first a release that can read NULL, then:\nALTER TABLE users ALTER COLUMN phone DROP NOT NULL;",
+		Safe:  "-- first a release that can read NULL, then:\n-- lint:allow drop-not-null release 13 reads NULL\nALTER TABLE users ALTER COLUMN phone DROP NOT NULL;",
 	}, check: func(c *checker, s *stmt) {
 		for i := range s.actions {
 			if a := &s.actions[i]; a.kind == "drop not null" && c.busy(s.table) {
@@ -133,7 +133,7 @@ var (
 		Title: "rows changed in the transaction that locks a table",
 		Why: "ALTER TABLE locks the table until the transaction ends. Rows changed after it in the same one make everybody wait for as long as" +
 			" that takes.",
-		Safe: "-- this migration\nALTER TABLE users ADD COLUMN locale text;\n-- the next one, with -- no-transaction, in batches\n" +
+		Safe: "ALTER TABLE users ADD COLUMN locale text;\n-- in the next migration, in batches\n-- no-transaction\n" +
 			"UPDATE users SET locale = 'en' WHERE locale IS NULL AND id BETWEEN 1 AND 5000;",
 	}, check: func(c *checker, s *stmt) {
 		if !s.verb.dml() || s.verb == insert && !s.query || !c.busy(s.table) || len(c.script.strong) == 0 {
@@ -169,7 +169,7 @@ var (
 	}, done: func(c *checker) {
 		for _, t := range c.catalog {
 			for _, f := range t.foreign {
-				if f.script.applied || t.indexed(f.columns) || len(f.columns) == 0 {
+				if f.script.applied || t.indexed(f.columns) || len(f.columns) == 0 || !t.whole && !t.has(f.columns) {
 					continue
 				}
 				c.script = f.script

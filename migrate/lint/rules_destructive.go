@@ -44,7 +44,7 @@ var (
 		ID: "drop-schema", Category: Destructive, Severity: Error, Dialects: onServers,
 		Title: "DROP DATABASE, DROP SCHEMA or DROP OWNED",
 		Why:   "It loses everything in it at once. A migration that runs on the wrong database, or twice, can't be taken back.",
-		Safe:  "-- drop what is meant, by name:\nDROP TABLE reports.daily;\n-- and the schema only when it is empty, which RESTRICT makes sure of\nDROP SCHEMA reports RESTRICT;",
+		Safe:  "-- drop what is meant, by name\nDROP TABLE reports.daily;\n-- PostgreSQL: then the schema too, if it is empty: DROP SCHEMA reports RESTRICT",
 	}, check: func(c *checker, s *stmt) {
 		if s.verb != drop || len(s.names) == 0 && s.object != "owned" {
 			return

@@ -283,7 +283,7 @@ func onlineFix(s *stmt) string {
 	if s.verb == createIndex {
 		separator = " "
 	}
-	return oneLine(s.tokens.sql()) + separator + "ALGORITHM=INPLACE" + separator + "LOCK=NONE;"
+	return s.again() + separator + "ALGORITHM=INPLACE" + separator + "LOCK=NONE;"
 }
 
 func onlyRenames(s *stmt) bool {

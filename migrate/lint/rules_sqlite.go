@@ -34,7 +34,7 @@ var (
 	sqliteAddColumn = rule{Rule: Rule{
 		ID: "sqlite-add-column", Category: Data, Severity: Error, Dialects: onSQLite,
 		Title: "ADD COLUMN that fails when the table has rows",
-		Why: "SQLite doesn't write the rows: a default must be a constant, so not CURRENT_TIMESTAMP and not an expression in parentheses, a generated column" +
+		Why: "SQLite doesn't write the rows: a default must be a constant, so not CURRENT_TIMESTAMP and no expression, a generated column" +
 			" must be VIRTUAL, and a column with REFERENCES must default to NULL while foreign keys are on.",
 		Safe: "ALTER TABLE posts ADD COLUMN created_at text;\nUPDATE posts SET created_at = CURRENT_TIMESTAMP WHERE created_at IS NULL;",
 	}, check: func(c *checker, s *stmt) {
@@ -46,7 +46,7 @@ var (
 			}
 			first := d.defaulted.get(0)
 			switch {
-			case first.Is("current_timestamp"), first.Is("current_date"), first.Is("current_time"), isPunct(first, "("):
+			case first.Is("current_timestamp"), first.Is("current_date"), first.Is("current_time"), isPunct(first, "(") && !isLiteral(d.defaulted):
 				c.report(s, first, "this default isn't a constant, which fails as soon as "+s.table.String()+" has a row", "")
 			case d.generated && d.stored:
 				c.report(s, a.column.token(), "a STORED column fails as soon as "+s.table.String()+" has a row", "-- write VIRTUAL")
@@ -79,7 +79,7 @@ var (
 			uses := t.uses(a.column.key())
 			if index, ok := strings.CutPrefix(uses, "the index "); ok && uses != "" {
 				c.report(s, a.column.token(), a.column.String()+" is part of "+uses+", so SQLite refuses to drop it",
-					"DROP INDEX "+index+";\n"+s.tokens.sql()+";")
+					"DROP INDEX "+index+";\n"+s.again()+";")
 			} else if uses != "" {
 				c.report(s, a.column.token(), a.column.String()+" is part of "+uses+", so SQLite refuses to drop it", "")
 			}
@@ -88,21 +88,19 @@ var (
 
 	pragmaInTx = rule{Rule: Rule{
 		ID: "pragma-in-transaction", Category: Transaction, Severity: Error, Dialects: onSQLite, Down: true,
-		Title: "PRAGMA that does nothing in a transaction",
+		Title: "PRAGMA that does nothing in a transaction, or fails",
 		Why: "PRAGMA foreign_keys is silently ignored in a transaction: a rebuild that relies on it deletes the rows of other tables through ON DELETE CASCADE," +
-			" and reports success. journal_mode fails there, synchronous and auto_vacuum do too or have no effect.",
+			" and reports success. journal_mode and synchronous fail there.",
 		Safe: "-- no-transaction\nPRAGMA foreign_keys = OFF;\nBEGIN;\n-- …\nPRAGMA foreign_key_check;\nCOMMIT;\nPRAGMA foreign_keys = ON;",
 	}, check: func(c *checker, s *stmt) {
 		if s.verb != pragma || !c.script.inTx || len(s.value) == 0 {
 			return
 		}
 		switch s.setting {
-		case "foreign_keys", "synchronous", "auto_vacuum", "page_size", "temp_store":
-			if s.setting != "foreign_keys" || !c.opts.Runner.ForeignKeysOff {
-				c.report(s, s.first(), "PRAGMA "+s.setting+" has no effect in a transaction, and says nothing", "")
-			}
-		case "journal_mode":
-			c.report(s, s.first(), "PRAGMA journal_mode can't be changed in a transaction", "-- no-transaction\n"+s.tokens.sql()+";")
+		case "foreign_keys":
+			c.report(s, s.first(), "PRAGMA foreign_keys has no effect in a transaction, and says nothing", "")
+		case "journal_mode", "synchronous":
+			c.report(s, s.first(), "PRAGMA "+s.setting+" can't be changed in a transaction", "-- no-transaction\n"+s.again()+";")
 		}
 	}}
 
@@ -181,7 +179,7 @@ var (
 				continue
 			}
 			for _, i := range lost {
-				if !t.has(i) {
+				if !t.hasIndex(i) {
 					s := c.script.swapped
 					c.report(s, s.first(), "the index "+i.name+" went with the old table and isn't created again",
 						"CREATE INDEX "+i.name+" ON "+key+" ("+strings.Join(i.columns, ", ")+");")
@@ -233,7 +231,7 @@ var (
 	sqliteStringType = rule{Rule: Rule{
 		ID: "sqlite-string-type", Category: Types, Severity: Warning, Dialects: onSQLite,
 		Title: "the type STRING",
-		Why:   "SQLite doesn't know it and takes it for a number: '007' becomes 7, '1e3' becomes 1000.0.",
+		Why:   "SQLite doesn't know it and takes it for a number: '007' becomes 7, '1e3' becomes 1000.",
 		Safe:  "CREATE TABLE parts (id INTEGER PRIMARY KEY, code text NOT NULL);",
 	}, check: func(c *checker, s *stmt) {
 		s.eachColumn(func(col *column) {
@@ -259,6 +257,14 @@ var (
 		}
 	}}
 )
+
+// isLiteral tells whether an expression in parentheses is one value, perhaps with a sign: SQLite takes that for a constant.
+func isLiteral(value tokens) bool {
+	c := &cursor{tokens: value}
+	inside, _ := c.group()
+	last := inside.get(len(inside) - 1)
+	return len(inside) == 1 && !strings.HasPrefix(strings.ToLower(last.Text), "current_") || len(inside) == 2 && last.Kind == lexer.Number
+}
 
 // cantAlter returns what SQLite has against a clause, "" if nothing.
 func (c *checker) cantAlter(a *action) string {
@@ -291,7 +297,7 @@ func (c *checker) cantAlter(a *action) string {
 func (c *checker) fkOff() bool { return c.script.fkOff != nil && c.script.noTx }
 
 // has tells whether the table has an index of that name, or one on the same columns.
-func (t *table) has(want index) bool {
+func (t *table) hasIndex(want index) bool {
 	for _, i := range t.indexes {
 		if i.name == want.name || !i.implied && strings.Join(i.columns, ",") == strings.Join(want.columns, ",") {
 			return true
@@ -355,7 +361,7 @@ func (s *stmt) quotedNames() (found []token) {
 // quotedIndex finds columns in double quotes that the table doesn't have.
 func (c *checker) quotedIndex(s *stmt) {
 	t := c.catalog.table(s.table)
-	if t == nil || len(t.columns) == 0 {
+	if t == nil || !t.whole {
 		return
 	}
 	for _, item := range s.list.commas() {

@@ -21,7 +21,7 @@ var (
 		}
 		if concurrent && c.script.inTx {
 			c.report(s, s.tokens.word("concurrently"), "PostgreSQL refuses CONCURRENTLY in a transaction",
-				"-- no-transaction at the top of a script of its own\n"+s.tokens.sql()+";")
+				"-- in a script of its own\n-- no-transaction\n"+s.again()+";")
 		}
 	}}
 
@@ -35,7 +35,7 @@ var (
 		if s.verb == createIndex && s.concurrently && s.ifNotExists && !c.script.dropped[s.indexName().key()] {
 			n := s.indexName().String()
 			c.report(s, s.tokens.word("if"), "an INVALID "+n+" that a broken run has left passes for a good one",
-				"DROP INDEX CONCURRENTLY IF EXISTS "+n+";\n"+strings.Replace(s.tokens.sql(), "IF NOT EXISTS ", "", 1)+";")
+				"DROP INDEX CONCURRENTLY IF EXISTS "+n+";\n"+strings.Replace(s.again(), "IF NOT EXISTS ", "", 1)+";")
 		}
 	}}
 
@@ -48,14 +48,14 @@ var (
 	}, check: func(c *checker, s *stmt) {
 		if s.concurrently && s.verb != refresh && c.script.timeout {
 			c.report(s, s.tokens.word("concurrently"), "lock_timeout breaks this off when an old transaction runs on, and leaves an INVALID index",
-				"SET lock_timeout = 0;\n"+s.tokens.sql()+";")
+				"SET lock_timeout = 0;\n"+s.again()+";")
 		}
 	}}
 
 	outsideTx = rule{Rule: Rule{
 		ID: "not-in-transaction", Category: Transaction, Severity: Error, Dialects: []dialect.Dialect{dialect.Postgres, dialect.SQLite}, Down: true,
 		Title: "a statement that doesn't run in a transaction",
-		Why:   "The database refuses VACUUM, CREATE DATABASE, ALTER SYSTEM and the like in a transaction; SQLite refuses VACUUM, ATTACH and DETACH.",
+		Why:   "The database refuses VACUUM, CREATE DATABASE, ALTER SYSTEM and the like in a transaction; SQLite refuses VACUUM.",
 		Safe:  "-- no-transaction\nVACUUM (ANALYZE) events;",
 	}, check: func(c *checker, s *stmt) {
 		if !c.script.inTx {
@@ -66,12 +66,9 @@ var (
 			object := s.object == "database" || s.object == "tablespace" || s.object == "subscription"
 			bad = bad || object && (s.verb == createOther || s.verb == drop) || s.verb == alterOther && s.object == "system" ||
 				s.verb == reindex && (s.object == "database" || s.object == "system" || s.object == "schema")
-		} else {
-			first := s.first()
-			bad = bad || s.verb == other && (first.Is("attach") || first.Is("detach"))
 		}
 		if bad {
-			c.report(s, s.first(), "the database refuses this in a transaction", "-- no-transaction at the top of a script of its own\n"+oneLine(s.tokens.sql())+";")
+			c.report(s, s.first(), "the database refuses this in a transaction", "-- in a script of its own\n-- no-transaction\n"+s.again()+";")
 		}
 	}}
 
@@ -128,13 +125,13 @@ var (
 		Title: "a new value of an enum, used in the transaction that adds it",
 		Why: "Before PostgreSQL 12 ALTER TYPE … ADD VALUE is refused in a transaction. Since then it is allowed, but using the value before the commit" +
 			" is not: \"unsafe use of new value\".",
-		Safe: "-- one migration\nALTER TYPE status ADD VALUE 'archived';\n-- the next one\nUPDATE orders SET status = 'archived' WHERE closed_at < '2024-01-01';",
+		Safe: "ALTER TYPE status ADD VALUE 'archived';\n-- in the next migration\nUPDATE orders SET status = 'archived' WHERE closed_at < '2024-01-01';",
 	}, check: func(c *checker, s *stmt) {
 		if !c.script.inTx {
 			return
 		}
 		if _, adds := addedValue(s); adds && s.verb == alterOther && s.object == "type" && !c.version.since(12) {
-			c.report(s, s.first(), "before PostgreSQL 12 this is refused in a transaction", "-- no-transaction\n"+s.tokens.sql()+";")
+			c.report(s, s.first(), "before PostgreSQL 12 this is refused in a transaction", "-- no-transaction\n"+s.again()+";")
 			return
 		}
 		if len(c.script.enums) == 0 || s.verb == alterOther {
@@ -143,7 +140,7 @@ var (
 		for _, t := range s.tokens {
 			if by := c.script.enums[t.Text]; by != nil && t.Kind == stringKind {
 				c.report(s, t, t.Text+" was added to its enum in this transaction (line "+itoa(by.Pos.Line)+") and can't be used before the commit",
-					"-- in the next migration\n"+oneLine(s.tokens.sql())+";")
+					"-- in the next migration\n"+s.again()+";")
 				return
 			}
 		}
@@ -154,7 +151,7 @@ var (
 		Title: "changes of rows and of the schema in one script",
 		Why: "In MySQL and MariaDB each CREATE, ALTER and DROP commits what was done before it. When the script fails in the middle, the rows are changed" +
 			" and stay so, and it doesn't run again from the start.",
-		Safe: "-- one migration for the schema\nALTER TABLE users ADD COLUMN locale varchar(10);\n-- and one for the rows, which can be undone as a whole\n" +
+		Safe: "ALTER TABLE users ADD COLUMN locale varchar(10);\n-- in the next migration: rows alone can be undone as a whole\n" +
 			"UPDATE users SET locale = 'en' WHERE locale IS NULL;",
 	}, check: func(c *checker, s *stmt) {
 		switch {
