@@ -16,8 +16,8 @@ type table struct {
 	indexes     []index
 	foreign     []foreignKey
 	checks      map[string]check // by name
+	triggers    map[string]bool
 	partitioned bool
-	strict      bool
 }
 
 // index is one, or what a primary key or unique constraint makes.
@@ -87,6 +87,13 @@ func (c catalog) apply(s *stmt, by *script) {
 			t.indexes = append(t.indexes, index{name: s.indexName().key(), columns: keys(s.list), unique: s.unique, where: s.where != nil})
 		}
 	case createOther:
+		if s.object == "trigger" && len(s.table.parts) > 0 && len(s.names) > 0 {
+			t := c.known(s.table)
+			if t.triggers == nil {
+				t.triggers = map[string]bool{}
+			}
+			t.triggers[s.names[0].key()] = true
+		}
 		if s.object == "materialized view" && len(s.names) > 0 {
 			c[s.names[0].key()] = &table{born: by, columns: map[string]column{}, checks: map[string]check{}}
 		}
@@ -115,7 +122,6 @@ func (c catalog) create(s *stmt, by *script) {
 	t := &table{born: by, columns: map[string]column{}, checks: map[string]check{}}
 	t.whole = !s.query && !s.like && !s.partitionOf
 	t.partitioned = s.options.has("partition", "by")
-	t.strict = s.options.has("strict")
 	c[key] = t
 	for _, col := range s.columns {
 		t.addColumn(s, col, by)
@@ -168,6 +174,10 @@ func (c catalog) drop(s *stmt) {
 			delete(c, n.key())
 		case "index":
 			c.dropIndex(n.key())
+		case "trigger":
+			for _, t := range c {
+				delete(t.triggers, n.key())
+			}
 		}
 	}
 }
@@ -315,31 +325,34 @@ func (t *table) uses(column string) string {
 	return ""
 }
 
-// widens tells whether any value of one type is kept, without reading rows, by another: varchar(10) to varchar(20) or to text.
+// widens tells whether PostgreSQL changes one type to another without reading a row: every value stays as it is, byte by byte.
+// Tried on PostgreSQL 15, by whether the table got another file.
 func widens(from, to typ) bool {
-	if from.array != to.array {
-		return false
-	}
-	if from.name == "varchar" && to.name == "text" {
-		return true
-	}
-	if from.name != to.name {
-		return false
-	}
 	switch {
-	case len(to.args) == 0 && from.name == "varchar", from.String() == to.String():
+	case from.String() == to.String(), from.String() == "cidr" && to.String() == "inet":
 		return true
-	case len(from.args) == 0:
+	case from.array || to.array:
+		return false
+	case to.String() == "text" || to.String() == "varchar":
+		return from.name == "text" || from.name == "varchar"
+	case from.name != to.name:
 		return false
 	}
 	switch from.name {
-	case "varchar", "varbit", "bit varying":
-		return number(to.args) >= number(from.args)
-	case "numeric": // the same scale
-		f, t := from.args.commas(), to.args.commas()
-		return len(f) == len(t) && number(to.args) >= number(from.args) && (len(f) < 2 || f[1].sql() == t[1].sql())
+	case "varchar", "varbit", "bit varying", "time", "interval", "timestamp", "timestamp with time zone":
+		return len(to.args) == 0 || len(from.args) > 0 && number(to.args) >= number(from.args)
+	case "numeric":
+		return len(to.args) == 0 || len(from.args) > 0 && number(to.args) >= number(from.args) && scale(to) == scale(from)
 	}
 	return false
+}
+
+// scale returns that of a numeric, 0 if it says none.
+func scale(t typ) int {
+	if items := t.args.commas(); len(items) > 1 {
+		return number(items[1])
+	}
+	return 0
 }
 
 // number reads the first number of a list, 0 without one.

@@ -48,21 +48,21 @@ type script struct {
 	timeout                bool  // a limit on waiting for locks is set
 	fkOff                  *stmt // what has turned foreign keys off and not on again
 	fkWasOff               bool
-	ddl, dml               *stmt              // the first ones
-	strong                 []heldLock         // locks of this transaction on tables that others use
-	enums                  map[string]*stmt   // values added in this transaction
-	notValid               map[string]bool    // constraints added NOT VALID in this transaction
-	dropped                map[string]bool    // indexes dropped, for CONCURRENTLY IF NOT EXISTS
-	altered                map[string]*stmt   // tables altered
-	renamed                map[string]string  // tables renamed: new name -> old
-	created                []name             // tables
-	mentions               map[string]bool    // in a down script: all words
-	lost                   map[string][]index // SQLite: indexes of dropped tables
-	seen                   map[string]bool    // rules that report once
-	copied                 []string           // SQLite: tables whose rows went into one that this script has created
-	swapped                *stmt              // SQLite: what put such a copy in the place of its table
-	fkChecked, legacyAlter bool               // SQLite
-	changes                bool               // it has a statement that changes something
+	ddl, dml               *stmt             // the first ones
+	strong                 []heldLock        // locks of this transaction on tables that others use
+	enums                  map[string]*stmt  // values added in this transaction
+	notValid               map[string]bool   // constraints added NOT VALID in this transaction
+	dropped                map[string]bool   // indexes dropped, for CONCURRENTLY IF NOT EXISTS
+	altered                map[string]*stmt  // tables altered
+	renamed                map[string]string // tables renamed: new name -> old
+	created                []name            // tables
+	mentions               map[string]bool   // in a down script: all words
+	lost                   map[string]*table // SQLite: dropped tables that a copy takes the place of
+	seen                   map[string]bool   // rules that report once
+	copied                 []string          // SQLite: tables whose rows went into one that this script has created
+	swapped                *stmt             // SQLite: what put such a copy in the place of its table
+	fkChecked, legacyAlter bool              // SQLite
+	changes                bool              // it has a statement that changes something
 	applied                bool
 
 	allows []*allow         // for all of it
@@ -133,7 +133,7 @@ func (c *checker) run(from Script, m Migration, down bool) (*script, error) {
 	s := &script{
 		number: len(c.scripts), path: from.Path, down: down, hasUndo: m.Down != nil, noTx: from.Header.NoTransaction, applied: m.Applied,
 		enums: map[string]*stmt{}, notValid: map[string]bool{}, dropped: map[string]bool{}, altered: map[string]*stmt{},
-		renamed: map[string]string{}, mentions: map[string]bool{}, lost: map[string][]index{}, seen: map[string]bool{},
+		renamed: map[string]string{}, mentions: map[string]bool{}, lost: map[string]*table{}, seen: map[string]bool{},
 		narrow: map[int][]*allow{},
 	}
 	s.inTx = c.transactional() && !s.noTx

@@ -222,6 +222,10 @@ var (
 	}, check: func(c *checker, s *stmt) {
 		for i := range s.actions {
 			a := &s.actions[i]
+			if a.kind == "add column" && len(a.def.checks) > 0 && c.busy(s.table) && !s.online() {
+				c.on(s.table, s, a.token, "the CHECK of the new column reads every row of "+s.table.String()+" while others wait",
+					"-- add the column without it, and the CHECK as a constraint of its own; PostgreSQL: NOT VALID first, then VALIDATE")
+			}
 			if a.kind != "add constraint" || a.constraint.kind != "check" && a.constraint.kind != "not null" || a.constraint.notValid ||
 				!c.busy(s.table) || s.online() {
 				continue

@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/buffkit/buffkit/migrate/dialect"
@@ -156,34 +158,23 @@ var (
 
 	sqliteRebuildLoses = rule{Rule: Rule{
 		ID: "sqlite-rebuild-loses", Category: Destructive, Severity: Warning, Dialects: onSQLite,
-		Title: "a table is rebuilt without its indexes",
-		Why:   "DROP TABLE also drops the table's indexes and triggers. The new table has those that are created again, and no others.",
-		Safe:  "DROP TABLE users;\nALTER TABLE users_new RENAME TO users;\nCREATE INDEX users_email ON users (email);",
+		Title: "a table is rebuilt without its columns, indexes or triggers",
+		Why: "DROP TABLE also drops the table's indexes and triggers. The new table has those that are created again, and the columns that are" +
+			" copied, and nothing says what is missing.",
+		Safe: "DROP TABLE users;\nALTER TABLE users_new RENAME TO users;\nCREATE INDEX users_email ON users (email);",
 	}, check: func(c *checker, s *stmt) {
 		if s.verb != drop || s.object != "table" {
 			return
 		}
 		for _, n := range s.names {
 			if t := c.catalog.table(n); t != nil && c.rebuilt(n) {
-				for _, i := range t.indexes {
-					if !i.implied && i.name != "" {
-						c.script.lost[n.key()] = append(c.script.lost[n.key()], i)
-					}
-				}
+				c.script.lost[n.key()] = t
 			}
 		}
 	}, end: func(c *checker) {
-		for key, lost := range c.script.lost {
-			t := c.catalog[key]
-			if c.script.swapped == nil || t == nil {
-				continue
-			}
-			for _, i := range lost {
-				if !t.hasIndex(i) {
-					s := c.script.swapped
-					c.report(s, s.first(), "the index "+i.name+" went with the old table and isn't created again",
-						"CREATE INDEX "+i.name+" ON "+key+" ("+strings.Join(i.columns, ", ")+");")
-				}
+		for _, key := range slices.Sorted(maps.Keys(c.script.lost)) {
+			if now := c.catalog[key]; c.script.swapped != nil && now != nil {
+				c.missing(key, c.script.lost[key], now)
 			}
 		}
 	}}
@@ -296,7 +287,29 @@ func (c *checker) cantAlter(a *action) string {
 // fkOff tells whether foreign keys are really off.
 func (c *checker) fkOff() bool { return c.script.fkOff != nil && c.script.noTx }
 
-// has tells whether the table has an index of that name, or one on the same columns.
+// missing tells what an old table had and the new one hasn't.
+func (c *checker) missing(key string, old, now *table) {
+	s := c.script.swapped
+	for _, column := range slices.Sorted(maps.Keys(old.columns)) {
+		if _, ok := now.columns[column]; !ok && now.whole {
+			c.report(s, s.first(), "the column "+column+" goes with the old table",
+				"-- if that is meant: -- lint:allow sqlite-rebuild-loses and here why "+column+" isn't needed any more")
+		}
+	}
+	for _, i := range old.indexes {
+		if !i.implied && i.name != "" && !now.hasIndex(i) {
+			c.report(s, s.first(), "the index "+i.name+" goes with the old table and isn't created again",
+				"CREATE INDEX "+i.name+" ON "+key+" ("+strings.Join(i.columns, ", ")+");")
+		}
+	}
+	for _, trigger := range slices.Sorted(maps.Keys(old.triggers)) {
+		if !now.triggers[trigger] {
+			c.report(s, s.first(), "the trigger "+trigger+" goes with the old table and isn't created again", "CREATE TRIGGER "+trigger+" …")
+		}
+	}
+}
+
+// hasIndex tells whether the table has an index of that name, or one on the same columns.
 func (t *table) hasIndex(want index) bool {
 	for _, i := range t.indexes {
 		if i.name == want.name || !i.implied && strings.Join(i.columns, ",") == strings.Join(want.columns, ",") {

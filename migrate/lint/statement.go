@@ -168,14 +168,13 @@ func recognize(s lexer.Statement, d dialect.Dialect, number int) *stmt {
 // first returns the statement's first token.
 func (s *stmt) first() lexer.Token { return s.tokens.get(0) }
 
-// maxAgain is how much of a statement a fix repeats, in bytes: what a reader still looks at.
-const maxAgain = 2000
+// maxAgain is how many tokens of a statement a fix repeats: what a reader still looks at.
+const maxAgain = 400
 
 // again returns the statement for a fix, in one line and without comments.
 func (s *stmt) again() string {
-	text := s.tokens.sql()
-	if len(text) > maxAgain {
-		return shorten(text, maxAgain) + "…"
+	if len(s.tokens) > maxAgain {
+		return s.tokens[:maxAgain].sql() + " …"
 	}
-	return text
+	return s.tokens.sql()
 }

@@ -7,3 +7,4 @@ ALTER TABLE users DROP CONSTRAINT users_locale_not_null;
 -- migrate:down
 SET LOCAL lock_timeout = '5s';
 ALTER TABLE users ALTER COLUMN locale DROP NOT NULL;
+ALTER TABLE users ADD CONSTRAINT users_locale_not_null CHECK (locale IS NOT NULL) NOT VALID;

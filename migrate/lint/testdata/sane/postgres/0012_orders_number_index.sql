@@ -5,4 +5,4 @@ CREATE UNIQUE INDEX CONCURRENTLY orders_number_key ON orders (number);
 
 -- migrate:down
 -- no-transaction
-DROP INDEX CONCURRENTLY orders_number_key;
+DROP INDEX CONCURRENTLY IF EXISTS orders_number_key;
