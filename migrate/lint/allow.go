@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/buffkit/buffkit/migrate/lexer"
@@ -108,7 +109,9 @@ var (
 		Safe:  "-- take the line out",
 	}, done: func(c *checker) {
 		for _, s := range c.scripts {
-			c.script = s
+			if c.script = s; s.applied {
+				continue
+			}
 			for _, list := range s.narrow {
 				c.unused(list)
 			}
@@ -119,11 +122,23 @@ var (
 
 func (c *checker) unused(list []*allow) {
 	for _, a := range list {
-		if !a.used && a.reason != "" && c.known(a.rule) && !c.script.fromShared(a) {
+		if !a.used && a.reason != "" && c.looksFor(a.rule) && !c.script.fromShared(a) {
 			c.reportAt(a.token, "nothing here breaks the rule "+a.rule, "-- take the line out")
 		}
 	}
 }
+
+// looksFor tells whether a rule is looked for: it may be for another database, turned off, or the runner's business.
+func (c *checker) looksFor(id string) bool {
+	spared := c.opts.Runner.LockTimeout && id == lockTimeoutID || c.opts.Runner.ForeignKeysOff && strings.HasPrefix(id, sqliteRebuildID)
+	return !spared && slices.ContainsFunc(c.rules, func(r *rule) bool { return r.ID == id })
+}
+
+// Rules that Options.Runner makes needless.
+const (
+	lockTimeoutID   = "lock-timeout"
+	sqliteRebuildID = "sqlite-rebuild" // and sqlite-rebuild-check
+)
 
 // fromShared tells whether the comment stands above both sections of a file: it may be meant for the other one.
 func (s *script) fromShared(a *allow) bool {

@@ -22,7 +22,8 @@ type checker struct {
 	rule     *rule    // the one that looks
 	catalog  catalog
 	script   *script
-	scripts  []*script // all that are looked at
+	scripts  []*script        // all that are looked at
+	sizes    map[string]int64 // what Options.Rows has said
 	findings []placed
 	renames  []deferred // of this script
 	keyless  []deferred // tables that this script has created
@@ -77,7 +78,7 @@ type heldLock struct {
 }
 
 func newChecker(d dialect.Dialect, opts *Options) (*checker, error) {
-	c := &checker{opts: opts.orDefault(), dialect: d, version: oldest[d], catalog: catalog{}}
+	c := &checker{opts: opts.orDefault(), dialect: d, version: oldest[d], catalog: catalog{}, sizes: map[string]int64{}}
 	for _, r := range rules {
 		c.ids = append(c.ids, r.ID)
 	}
@@ -288,8 +289,8 @@ func (c *checker) weigh(f *Finding) {
 	if !c.rule.Weighs || f.Table == "" {
 		return
 	}
-	rows, known := c.opts.Rows(f.Table)
-	if !known || rows < 0 {
+	rows := c.rows(f.Table)
+	if rows < 0 {
 		return
 	}
 	f.Rows = rows
@@ -300,6 +301,19 @@ func (c *checker) weigh(f *Finding) {
 		f.Severity = max(f.Severity, Error)
 	}
 	f.Message += fmt.Sprintf(" (%s has about %s rows)", f.Table, thousands(rows))
+}
+
+// rows asks once for each table; -1 isn't known.
+func (c *checker) rows(table string) int64 {
+	n, asked := c.sizes[table]
+	if !asked {
+		n = -1
+		if rows, known := c.opts.Rows(table); known && rows >= 0 {
+			n = rows
+		}
+		c.sizes[table] = n
+	}
+	return n
 }
 
 func thousands(n int64) string {

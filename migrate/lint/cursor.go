@@ -164,17 +164,6 @@ func (t tokens) find(words ...string) int {
 	return -1
 }
 
-// hasAnywhere is has, within parentheses too.
-func (t tokens) hasAnywhere(words ...string) bool {
-	c := cursor{tokens: t}
-	for ; !c.end(); c.at++ {
-		if c.sees(words...) {
-			return true
-		}
-	}
-	return false
-}
-
 // sql writes the tokens with single spaces, as far as readers need them.
 func (t tokens) sql() string {
 	var b strings.Builder

@@ -18,6 +18,12 @@ func (c *checker) follow(s *stmt) {
 		clear(c.script.notValid)
 	case set:
 		c.followSet(s)
+	case selectFrom:
+		for i, t := range s.tokens {
+			if t.Is("set_config") && unquote(s.tokens.get(i+2)) == "lock_timeout" {
+				c.script.timeout = !isOff(s.tokens[min(i+4, len(s.tokens)):])
+			}
+		}
 	case pragma:
 		if s.setting == "foreign_keys" && len(s.value) > 0 {
 			c.followForeignKeys(s, isOff(s.value))

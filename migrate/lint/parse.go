@@ -227,6 +227,7 @@ func (s *stmt) parseMaintenance(c *cursor) {
 		c.word("only")
 		s.table, _ = c.name()
 		s.value = c.rest()
+		s.nowait = s.value.has("nowait")
 	}
 }
 

@@ -27,6 +27,12 @@ func (s *stmt) parseAlter(c *cursor) {
 	s.table, _ = c.name()
 	s.names = []name{s.table}
 	c.punct("*")
+	if c.word("nowait") { // MariaDB
+		s.nowait = true
+	} else if c.word("wait") {
+		s.nowait = true
+		c.next()
+	}
 	for _, item := range c.rest().commas() {
 		a := &cursor{tokens: item}
 		for i := 0; !a.end() && i < len(item); i++ {

@@ -82,11 +82,16 @@ func typeName(words []string) string {
 
 // String writes the type as it is compared and shown.
 func (t typ) String() string {
-	text := t.base()
+	text, rest := t.name, ""
+	for _, ending := range []string{" unsigned", " with time zone"} {
+		if before, ok := strings.CutSuffix(t.name, ending); ok {
+			text, rest = before, ending
+		}
+	}
 	if len(t.args) > 0 {
 		text += "(" + t.args.sql() + ")"
 	}
-	text += strings.TrimPrefix(t.name, t.base())
+	text += rest
 	if t.array {
 		text += "[]"
 	}

@@ -11,13 +11,13 @@ var rules = []*rule{
 	&attachPartition, &detachPartition, &setStorage, &alterDomain, &algorithmCopy, &modifyColumn, &columnPosition, &foreignKeyCopy,
 	&convertCharset, &primaryKeyCopy, &fulltextBlocking, &rebuildTable, &onlineUnstated, &combineAlters, &foreignKeyIndex,
 	// compatibility
-	&renameTableRule, &renameColumn, &dropNotNull, &definerPath,
+	&renameTableRule, &renameColumn, &renameEnum, &dropNotNull, &definerPath,
 	// data
 	&addNotNull, &uniqueData, &insertColumns, &backfill, &compareNull, &disableTrigger, &sqliteAddColumn, &sqliteRebuildCheck, &sqliteDoubleQuotes,
 	// irreversible
 	&noDown, &downIncomplete,
 	// transaction
-	&transactionControl, &concurrentlyInTx, &concurrentlyExists, &concurrentlyTimeout, &outsideTx, &enumInTx, &implicitCommit, &foreignKeysOff,
+	&transactionControl, &concurrentlyInTx, &concurrentlyExists, &concurrentlyPartitioned, &concurrentlyTimeout, &outsideTx, &enumInTx, &implicitCommit, &foreignKeysOff,
 	&sessionSet, &pragmaInTx, &sqliteAlter, &sqliteDropColumn,
 	// types
 	&timestampZone, &timeZone, &serial, &intKey, &jsonType, &charType, &varcharLimit, &moneyType, &floatMoney, &noPrimaryKey, &utf8mb3, &engine,

@@ -85,6 +85,18 @@ var (
 		}
 	}}
 
+	renameEnum = rule{Rule: Rule{
+		ID: "rename-enum-value", Category: Compatible, Severity: Warning, Dialects: onPostgres,
+		Title: "a value of an enum gets another name",
+		Why:   "The release that still runs writes the old one, which is refused, and doesn't know the new one that it reads.",
+		Safe: "ALTER TYPE status ADD VALUE 'cancelled'; -- beside 'canceled'\n-- in the next migration, when every release knows both, in batches\n" +
+			"-- no-transaction\nUPDATE orders SET status = 'cancelled' WHERE status = 'canceled' AND id BETWEEN 1 AND 5000;",
+	}, check: func(c *checker, s *stmt) {
+		if s.verb == alterOther && s.object == "type" && s.options.get(0).Is("rename") && s.options.get(1).Is("value") {
+			c.report(s, s.options.get(2), s.options.get(2).Text+" isn't accepted any more from the release that still runs", "")
+		}
+	}}
+
 	dropNotNull = rule{Rule: Rule{
 		ID: "drop-not-null", Category: Compatible, Severity: Info, Dialects: onPostgres,
 		Title: "DROP NOT NULL",
@@ -203,8 +215,7 @@ func (c *checker) swaps(s *stmt, a *action) bool {
 
 // empty tells whether a table is known to have no rows.
 func (c *checker) empty(n name) bool {
-	rows, known := c.opts.Rows(n.plain())
-	return known && rows == 0 && c.dialect != dialect.SQLite
+	return c.dialect != dialect.SQLite && c.rows(n.plain()) == 0
 }
 
 func duplicatesFix(table name, list tokens) string {

@@ -20,7 +20,9 @@ var (
 		}
 		for _, n := range s.names {
 			if c.busy(n) && !c.rebuilt(n) {
-				c.report(s, n.token(), "DROP TABLE "+n.String()+" loses its rows for good", "")
+				c.report(s, n.token(), "DROP TABLE "+n.String()+" loses its rows for good",
+					"ALTER TABLE "+n.String()+" RENAME TO "+n.suffixed("_unused")+"; -- when no release uses it\n-- in the next migration, weeks later, with a backup\n"+
+						"-- lint:allow drop-table unused since release …\nDROP TABLE "+n.suffixed("_unused")+";")
 			}
 		}
 	}}
@@ -35,7 +37,9 @@ var (
 	}, check: func(c *checker, s *stmt) {
 		for i := range s.actions {
 			if a := &s.actions[i]; a.kind == "drop column" && c.busy(s.table) {
-				c.report(s, a.column.token(), "dropping "+a.column.String()+" loses its values, and whoever still selects it fails", "")
+				c.report(s, a.column.token(), "dropping "+a.column.String()+" loses its values, and whoever still selects it fails",
+					"-- when no release reads or writes it:\n-- lint:allow drop-column nothing has read it since release …\nALTER TABLE "+s.table.String()+
+						" DROP COLUMN "+a.column.String()+";")
 			}
 		}
 	}}
@@ -163,17 +167,4 @@ func (s *stmt) freshNames(c *checker) bool {
 		}
 	}
 	return s.object == "table"
-}
-
-// rebuilt tells whether this script has copied the table and is about to put the copy in its place. SQLite has no other way.
-func (c *checker) rebuilt(n name) bool {
-	if c.dialect != dialect.SQLite {
-		return false
-	}
-	for _, from := range c.script.copied {
-		if from == n.key() {
-			return true
-		}
-	}
-	return false
 }

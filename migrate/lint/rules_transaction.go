@@ -25,6 +25,19 @@ var (
 		}
 	}}
 
+	concurrentlyPartitioned = rule{Rule: Rule{
+		ID: "concurrently-partitioned", Category: Transaction, Severity: Error, Dialects: onPostgres, Down: true,
+		Title: "CREATE INDEX CONCURRENTLY on a partitioned table",
+		Why:   "PostgreSQL refuses it: only the partitions can be indexed so, one by one.",
+		Safe: "CREATE INDEX events_at ON ONLY events (at); -- made valid by its last partition's\n-- in the next migration\n-- no-transaction\n" +
+			"CREATE INDEX CONCURRENTLY events_2024_at ON events_2024 (at);\nALTER INDEX events_at ATTACH PARTITION events_2024_at;",
+	}, check: func(c *checker, s *stmt) {
+		t := c.catalog.table(s.table)
+		if s.verb == createIndex && s.concurrently && t != nil && t.partitioned {
+			c.report(s, s.tokens.word("concurrently"), s.table.String()+" is partitioned, so PostgreSQL refuses CONCURRENTLY on it", "")
+		}
+	}}
+
 	concurrentlyExists = rule{Rule: Rule{
 		ID: "concurrently-if-not-exists", Category: Transaction, Severity: Warning, Dialects: onPostgres, Down: true,
 		Title: "CREATE INDEX CONCURRENTLY IF NOT EXISTS",
@@ -96,13 +109,13 @@ var (
 	}}
 
 	lockTimeout = rule{Rule: Rule{
-		ID: "lock-timeout", Category: Blocking, Severity: Warning, Dialects: onServers,
+		ID: lockTimeoutID, Category: Blocking, Severity: Warning, Dialects: onServers,
 		Title: "a lock on a table that others use, without a limit on waiting for it",
 		Why: "Waiting for a lock behind one long query, the statement makes all that come after it wait as well: the app stands still although nothing" +
 			" is done. PostgreSQL waits for ever, MySQL's limit is a year. A runner that sets a limit and tries again spares the script this.",
 		Safe: "SET LOCAL lock_timeout = '5s'; -- PostgreSQL\nSET SESSION lock_wait_timeout = 5; -- MySQL, MariaDB",
 	}, check: func(c *checker, s *stmt) {
-		if c.opts.Runner.LockTimeout || c.script.timeout {
+		if c.opts.Runner.LockTimeout || c.script.timeout || s.nowait {
 			return
 		}
 		for _, n := range c.locked(s) {

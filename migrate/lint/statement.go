@@ -83,6 +83,7 @@ type stmt struct {
 	value       tokens   // and to what
 	partitionOf bool
 	like        bool // CREATE TABLE … (LIKE …), INHERITS, OF type
+	nowait      bool // it gives up by itself: NOWAIT, WAIT n
 	algorithm   string
 	lock        string
 }
