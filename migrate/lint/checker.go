@@ -242,7 +242,7 @@ func (c *checker) report(s *stmt, at lexer.Token, message, fix string) {
 
 // on is report for what hurts as much as a table is large.
 func (c *checker) on(table name, s *stmt, at lexer.Token, message, fix string) {
-	f := Finding{Message: message, Fix: fix, Pos: s.Pos, Statement: oneLine(s.SQL), Number: s.number, Table: table.plain()}
+	f := Finding{Message: message, Fix: fix, Pos: s.Pos, Statement: s.excerpt(), Number: s.number, Table: table.plain()}
 	if at.Text != "" {
 		f.Pos = at.Pos
 	}
@@ -327,11 +327,11 @@ func thousands(n int64) string {
 // maxStatement is how many characters of a statement a finding shows: what fits into a line of a terminal.
 const maxStatement = 100
 
-// oneLine writes a statement in one line, without what would move a terminal's cursor.
-func oneLine(sql string) string {
+// excerpt writes the beginning of a statement in one line, without comments and what would move a terminal's cursor.
+func (s *stmt) excerpt() string {
 	var b strings.Builder
 	space, n := false, 0
-	for _, r := range trimComments(sql) {
+	for _, r := range s.tokens[:min(len(s.tokens), maxStatement)].written() {
 		if unicode.IsSpace(r) {
 			space = n > 0
 			continue
@@ -350,21 +350,6 @@ func oneLine(sql string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
-}
-
-// trimComments takes the line comments above a statement off.
-func trimComments(sql string) string {
-	for {
-		sql = strings.TrimLeftFunc(sql, unicode.IsSpace)
-		if !strings.HasPrefix(sql, "--") {
-			return sql
-		}
-		_, rest, ok := strings.Cut(sql, "\n")
-		if !ok {
-			return sql
-		}
-		sql = rest
-	}
 }
 
 // fresh tells whether this script has created the table, so that nobody waits for it and it has no rows yet.

@@ -164,7 +164,19 @@ func (t tokens) find(words ...string) int {
 	return -1
 }
 
-// sql writes the tokens with single spaces, as far as readers need them.
+// written returns the tokens as they stand in the file, with one space for white space and comments between them.
+func (t tokens) written() string {
+	var b strings.Builder
+	for i, token := range t {
+		if i > 0 && t[i-1].Pos.Offset+int64(len(t[i-1].Text)) != token.Pos.Offset {
+			b.WriteByte(' ')
+		}
+		b.WriteString(token.Text)
+	}
+	return b.String()
+}
+
+// sql writes the tokens with spaces by rule, so that texts can be compared.
 func (t tokens) sql() string {
 	var b strings.Builder
 	for i, token := range t {

@@ -20,8 +20,8 @@ var (
 			return
 		}
 		c.on(s.table, s, s.first(), "CREATE INDEX blocks writes to "+s.table.String()+" until it is built",
-			"-- no-transaction\n"+strings.Replace(s.again(), s.tokens[:s.tokens.find("index")+1].sql(),
-				s.tokens[:s.tokens.find("index")+1].sql()+" CONCURRENTLY", 1)+";")
+			"-- no-transaction\n"+strings.Replace(s.again(), s.tokens[:s.tokens.find("index")+1].written(),
+				s.tokens[:s.tokens.find("index")+1].written()+" CONCURRENTLY", 1)+";")
 	}}
 
 	dropIndexBlocking = rule{Rule: Rule{

@@ -24,7 +24,7 @@ var (
 			col, ok := c.catalog.column(s.table, a.column)
 			switch {
 			case ok && len(a.value) == 0 && widens(col.typ, a.def.typ):
-			case ok:
+			case ok && col.typ.String() != a.def.typ.String():
 				c.on(s.table, s, a.token, "changing "+a.column.String()+" from "+col.typ.String()+" to "+a.def.typ.String()+
 					" rewrites "+s.table.String()+" while nobody can read or write it", changeTypeFix(s, a))
 			default:

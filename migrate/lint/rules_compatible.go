@@ -78,7 +78,7 @@ var (
 			}
 			message := "this fails as soon as " + s.table.String() + " has a row, for which " + a.column.String() + " would have no value"
 			if c.mysql() {
-				message = "the rows of " + s.table.String() + " get a value for " + a.column.String() + " that MySQL invents, an empty string or 0"
+				message = "old rows get a value for " + a.column.String() + " that the server invents, and the release that still runs can't insert without one"
 			}
 			c.report(s, a.column.token(), message, "ALTER TABLE "+s.table.String()+" ADD COLUMN "+a.column.String()+" "+d.typ.String()+
 				" NOT NULL DEFAULT …;\n-- or without NOT NULL, filled in batches, and NOT NULL in a later migration")

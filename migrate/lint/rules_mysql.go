@@ -279,6 +279,14 @@ func (c *checker) sameColumn(old, def column) bool {
 
 // onlineFix writes the statement again so that the server refuses rather than blocks.
 func onlineFix(s *stmt) string {
+	instant := s.verb == alterTable
+	for i := range s.actions {
+		d := &s.actions[i].def
+		instant = instant && s.actions[i].kind == "add column" && !d.stored && !d.auto && d.position.Text == "" && len(d.checks) == 0
+	}
+	if instant {
+		return s.again() + ", ALGORITHM=INSTANT;"
+	}
 	separator := ", "
 	if s.verb == createIndex {
 		separator = " "

@@ -112,7 +112,7 @@ var (
 		ID: lockTimeoutID, Category: Blocking, Severity: Warning, Dialects: onServers,
 		Title: "a lock on a table that others use, without a limit on waiting for it",
 		Why: "Waiting for a lock behind one long query, the statement makes all that come after it wait as well: the app stands still although nothing" +
-			" is done. PostgreSQL waits for ever, MySQL's limit is a year. A runner that sets a limit and tries again spares the script this.",
+			" is done. PostgreSQL waits for ever, MySQL for a year, MariaDB for a day. A runner that sets a limit and tries again spares the script this.",
 		Safe: "SET LOCAL lock_timeout = '5s'; -- PostgreSQL\nSET SESSION lock_wait_timeout = 5; -- MySQL, MariaDB",
 	}, check: func(c *checker, s *stmt) {
 		if c.opts.Runner.LockTimeout || c.script.timeout || s.nowait {

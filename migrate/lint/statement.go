@@ -175,7 +175,7 @@ const maxAgain = 400
 // again returns the statement for a fix, in one line and without comments.
 func (s *stmt) again() string {
 	if len(s.tokens) > maxAgain {
-		return s.tokens[:maxAgain].sql() + " …"
+		return s.tokens[:maxAgain].written() + " …"
 	}
-	return s.tokens.sql()
+	return s.tokens.written()
 }
