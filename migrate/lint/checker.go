@@ -42,7 +42,8 @@ type script struct {
 	down    bool
 	hasUndo bool // it goes up, and there is a script that goes down
 	noTx    bool
-	count   int // statements so far
+	count   int   // statements so far
+	first   token // of the first statement
 
 	inTx                   bool  // the runner's transaction, or one that the script has begun
 	ownTx                  *stmt // the BEGIN of the script that is open
@@ -151,6 +152,7 @@ func (c *checker) run(from Script, m Migration, down bool) (*script, error) {
 			own[a.token.Pos.Offset] = true
 		}
 		if s.count == 1 {
+			s.first = r.first()
 			c.takeShared(from, own)
 		}
 		c.statement(r, m.Applied)

@@ -129,6 +129,8 @@ type Finding struct {
 // create is known to later ones. It takes time in proportion to the scripts, and memory for one statement and the names of tables,
 // columns and indexes.
 //
+// Calls may overlap, each with statements of its own.
+//
 // The error is that of a script which can't be read or taken apart, or tells of an option that can't be right; then there are no
 // findings.
 func Check(migrations []Migration, d dialect.Dialect, opts *Options) ([]Finding, error) {

@@ -138,7 +138,7 @@ var (
 		c.script = down
 		for _, n := range up.created {
 			if c.catalog.table(n) != nil && !down.mentions[strings.ToLower(unquote(n.last()))] {
-				c.reportAt(token{}, n.String()+" is created by going up, and going down leaves it there", "DROP TABLE "+n.String()+";")
+				c.reportAt(down.first, n.String()+" is created by going up, and going down leaves it there", "DROP TABLE "+n.String()+";")
 			}
 		}
 	}}
