@@ -5,8 +5,16 @@ import (
 	"strings"
 )
 
-// catalog is what the scripts so far have made, by key of the table. What was there before the first of them isn't known.
-type catalog map[string]*table
+// catalog is what the scripts so far have made. What was there before the first of them isn't known.
+type catalog struct {
+	tables   map[string]*table // by key of the name
+	indexes  map[string]*table // the tables of indexes, by the index's key
+	triggers map[string]*table // and of triggers
+}
+
+func newCatalog() catalog {
+	return catalog{map[string]*table{}, map[string]*table{}, map[string]*table{}}
+}
 
 // table is what is known of one.
 type table struct {
@@ -42,14 +50,14 @@ type foreignKey struct {
 	script  *script
 }
 
-func (c catalog) table(n name) *table { return c[n.key()] }
+func (c catalog) table(n name) *table { return c.tables[n.key()] }
 
 // known returns what is known of a table, and begins to keep it for one that was there before.
 func (c catalog) known(n name) *table {
-	t := c[n.key()]
+	t := c.tables[n.key()]
 	if t == nil {
 		t = &table{columns: map[string]column{}, checks: map[string]check{}}
-		c[n.key()] = t
+		c.tables[n.key()] = t
 	}
 	return t
 }
@@ -64,17 +72,15 @@ func (c catalog) column(tableName, columnName name) (column, bool) {
 	return col, ok
 }
 
-// index returns the table of an index.
-func (c catalog) index(n name) (on *table, found index) {
-	key := n.key()
-	for _, t := range c {
-		for _, i := range t.indexes {
-			if i.name == key {
-				return t, i
-			}
-		}
+// index returns the table of an index, nil if it isn't known.
+func (c catalog) index(n name) *table { return c.indexes[n.key()] }
+
+// addIndex keeps an index that has a name of its own.
+func (c catalog) addIndex(t *table, i index) {
+	t.indexes = append(t.indexes, i)
+	if i.name != "" {
+		c.indexes[i.name] = t
 	}
-	return nil, index{}
 }
 
 func (c catalog) apply(s *stmt, by *script) {
@@ -84,7 +90,7 @@ func (c catalog) apply(s *stmt, by *script) {
 	case createIndex:
 		if len(s.table.parts) > 0 {
 			t := c.known(s.table)
-			t.indexes = append(t.indexes, index{name: s.indexName().key(), columns: keys(s.list), unique: s.unique, where: s.where != nil})
+			c.addIndex(t, index{name: s.indexName().key(), columns: keys(s.list), unique: s.unique, where: s.where != nil})
 		}
 	case createOther:
 		if s.object == "trigger" && len(s.table.parts) > 0 && len(s.names) > 0 {
@@ -93,9 +99,10 @@ func (c catalog) apply(s *stmt, by *script) {
 				t.triggers = map[string]bool{}
 			}
 			t.triggers[s.names[0].key()] = true
+			c.triggers[s.names[0].key()] = t
 		}
 		if s.object == "materialized view" && len(s.names) > 0 {
-			c[s.names[0].key()] = &table{born: by, columns: map[string]column{}, checks: map[string]check{}}
+			c.tables[s.names[0].key()] = &table{born: by, columns: map[string]column{}, checks: map[string]check{}}
 		}
 	case drop:
 		c.drop(s)
@@ -116,18 +123,18 @@ func (s *stmt) indexName() name {
 
 func (c catalog) create(s *stmt, by *script) {
 	key := s.table.key()
-	if s.ifNotExists && c[key] != nil {
+	if s.ifNotExists && c.tables[key] != nil {
 		return
 	}
 	t := &table{born: by, columns: map[string]column{}, checks: map[string]check{}}
 	t.whole = !s.query && !s.like && !s.partitionOf
 	t.partitioned = s.options.has("partition", "by")
-	c[key] = t
+	c.tables[key] = t
 	for _, col := range s.columns {
 		t.addColumn(s, col, by)
 	}
 	for i := range s.constraints {
-		t.addConstraint(s, &s.constraints[i], by)
+		c.addConstraint(t, s, &s.constraints[i], by)
 	}
 }
 
@@ -142,12 +149,12 @@ func (t *table) addColumn(s *stmt, col column, by *script) {
 	}
 }
 
-func (t *table) addConstraint(s *stmt, k *constraint, by *script) {
+func (c catalog) addConstraint(t *table, s *stmt, k *constraint, by *script) {
 	switch k.kind {
 	case "primary key", "unique":
-		t.indexes = append(t.indexes, index{name: k.name.key(), columns: keys(k.columns), unique: true, implied: true})
+		c.addIndex(t, index{name: k.name.key(), columns: keys(k.columns), unique: true, implied: true})
 	case "index":
-		t.indexes = append(t.indexes, index{name: k.name.key(), columns: keys(k.columns)})
+		c.addIndex(t, index{name: k.name.key(), columns: keys(k.columns)})
 	case "foreign key":
 		t.foreign = append(t.foreign, foreignKey{keys(k.columns), s, by})
 	case "check":
@@ -171,19 +178,24 @@ func (c catalog) drop(s *stmt) {
 	for _, n := range s.names {
 		switch s.object {
 		case "table", "materialized view":
-			delete(c, n.key())
+			delete(c.tables, n.key())
 		case "index":
-			c.dropIndex(n.key())
+			c.dropIndex(n.key(), s.table)
 		case "trigger":
-			for _, t := range c {
+			if t := c.triggers[n.key()]; t != nil {
 				delete(t.triggers, n.key())
 			}
 		}
 	}
 }
 
-func (c catalog) dropIndex(key string) {
-	for _, t := range c {
+// dropIndex drops an index by its name, in MySQL that of the table.
+func (c catalog) dropIndex(key string, of name) {
+	t := c.indexes[key]
+	if len(of.parts) > 0 {
+		t = c.table(of)
+	}
+	if t != nil {
 		t.indexes = slices.DeleteFunc(t.indexes, func(i index) bool { return i.name == key && !i.implied })
 	}
 }
@@ -195,8 +207,8 @@ func (c catalog) alter(s *stmt, a *action, by *script) {
 			from = a.column
 		}
 		if t := c.table(from); t != nil {
-			delete(c, from.key())
-			c[a.to.key()] = t
+			delete(c.tables, from.key())
+			c.tables[a.to.key()] = t
 		}
 		return
 	}
@@ -231,7 +243,7 @@ func (c catalog) alter(s *stmt, a *action, by *script) {
 		}
 		t.rename(key, a.to.key())
 	case "add constraint":
-		t.addConstraint(s, &a.constraint, by)
+		c.addConstraint(t, s, &a.constraint, by)
 	case "validate":
 		if k, ok := t.checks[a.constraint.name.key()]; ok {
 			k.valid = true

@@ -79,7 +79,7 @@ type heldLock struct {
 }
 
 func newChecker(d dialect.Dialect, opts *Options) (*checker, error) {
-	c := &checker{opts: opts.orDefault(), dialect: d, version: oldest[d], catalog: catalog{}, sizes: map[string]int64{}}
+	c := &checker{opts: opts.orDefault(), dialect: d, version: oldest[d], catalog: newCatalog(), sizes: map[string]int64{}}
 	for _, r := range rules {
 		c.ids = append(c.ids, r.ID)
 	}

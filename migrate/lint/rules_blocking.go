@@ -34,7 +34,7 @@ var (
 			return
 		}
 		for _, n := range s.names {
-			t, _ := c.catalog.index(n)
+			t := c.catalog.index(n)
 			if t == nil || t.born != c.script && !t.partitioned {
 				c.report(s, n.token(), "DROP INDEX "+n.String()+" stops all reading and writing of its table while it waits",
 					"-- no-transaction\nDROP INDEX CONCURRENTLY "+n.String()+";")

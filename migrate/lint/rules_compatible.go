@@ -179,7 +179,7 @@ var (
 			" time. MySQL makes the index by itself.",
 		Safe: "CREATE INDEX orders_user_id ON orders (user_id);",
 	}, done: func(c *checker) {
-		for _, t := range c.catalog {
+		for _, t := range c.catalog.tables {
 			for _, f := range t.foreign {
 				if f.script.applied || t.indexed(f.columns) || len(f.columns) == 0 || !t.whole && !t.has(f.columns) {
 					continue

@@ -77,7 +77,7 @@ var (
 		}
 	}, end: func(c *checker) {
 		for _, key := range slices.Sorted(maps.Keys(c.script.lost)) {
-			if now := c.catalog[key]; c.script.swapped != nil && now != nil {
+			if now := c.catalog.tables[key]; c.script.swapped != nil && now != nil {
 				c.missing(key, c.script.lost[key], now)
 			}
 		}
