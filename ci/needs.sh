@@ -10,6 +10,8 @@ needs() {
 		curl     curl           the tests of the HTTP surface
 		chromium chromium       the tests with a browser's EventSource
 		nginx    nginx          the tests behind a proxy
+		haproxy  haproxy        the tests behind a proxy
+		caddy    caddy          the tests behind a proxy
 	END
 }
 
