@@ -21,12 +21,15 @@ type audience struct {
 	key    string
 	topics []string // without those of a stream's own
 	slow   SlowPolicy
+	gzip   bool
 	seats  []int // in the index's lists, one a topic; guarded by the index
 	refs   int   // guarded by the index
 
 	mu      sync.Mutex // guards what follows
 	streams []*connection
 	crowds  []*crowd // one for each shard that has parked some of the audience
+
+	last cachedBlock
 }
 
 // wake tells the streams that their topics may have news.
@@ -93,9 +96,12 @@ func (x *index) init() {
 }
 
 // audienceKey writes topics so that no two lists share a key, whatever the names contain.
-func audienceKey(topics []string, slow SlowPolicy) string {
+func audienceKey(topics []string, slow SlowPolicy, gzip bool) string {
 	var b strings.Builder
 	b.WriteByte('0' + byte(slow))
+	if gzip {
+		b.WriteByte('z')
+	}
 	for _, topic := range topics {
 		b.WriteString(strconv.Itoa(len(topic)))
 		b.WriteByte(':')
@@ -105,14 +111,14 @@ func audienceKey(topics []string, slow SlowPolicy) string {
 }
 
 // join returns the audience of the topics, with one reference more. The topics are kept.
-func (x *index) join(topics []string, slow SlowPolicy) *audience {
+func (x *index) join(topics []string, slow SlowPolicy, gzip bool) *audience {
 	slices.Sort(topics)
-	key := audienceKey(topics, slow)
+	key := audienceKey(topics, slow, gzip)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	a, ok := x.audiences[key]
 	if !ok {
-		a = &audience{key: key, topics: topics, slow: slow, seats: make([]int, len(topics))}
+		a = &audience{key: key, topics: topics, slow: slow, gzip: gzip, seats: make([]int, len(topics))}
 		x.audiences[key] = a
 		for slot, topic := range topics {
 			a.seats[slot] = len(x.followers[topic])

@@ -26,6 +26,7 @@ type Broker struct {
 	wakes     *dispatcher
 	streams   index
 	shards    shards
+	commits   committer
 	logInto   logInto      // nil if the log isn't one
 	open      atomic.Int64 // streams; raised under mu
 	ids       atomic.Uint64
@@ -55,6 +56,7 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 	if b.log == nil {
 		b.log, b.ownsLog = eventlog.NewMemory(nil), true
 	}
+	b.commits.log = b.log
 	b.logInto, _ = b.log.(logInto)
 	b.keys = newKeyring(o.Keys, o.TokenTTL)
 	b.sessions = newSessions(&b.opts)
@@ -132,7 +134,7 @@ func (b *Broker) append(ctx context.Context, events []Event) ([]eventlog.Cursor,
 			return nil, fmt.Errorf("publish event %d: %w", i, err)
 		}
 	}
-	cursors, err := b.log.Append(ctx, events...)
+	cursors, err := b.commits.append(ctx, events)
 	if err != nil && b.ctx.Err() != nil {
 		err = ErrClosed // meanwhile
 	}

@@ -146,10 +146,14 @@ func (s *shard) beat() {
 		p.seat = -1
 	}
 	for _, p := range list {
-		due := time.Unix(0, p.sent).Add(c.heartbeat)
+		sent := p.sent
+		if p.inStep() {
+			sent = max(sent, p.crowd.sent)
+		}
+		due := time.Unix(0, sent).Add(c.heartbeat)
 		if due.Sub(s.now) <= c.tick() {
 			due = s.now.Add(c.heartbeat)
-			if p.backlog == nil && !p.alone && !p.late {
+			if p.inStep() {
 				s.ping(p)
 			}
 		}
@@ -180,4 +184,12 @@ func (e *expiries) Pop() any {
 	(*e)[last] = nil
 	*e = (*e)[:last]
 	return p
+}
+
+// swapOut removes an element by putting the last one in its place.
+func swapOut(list []*parked, i int32) []*parked {
+	last := len(list) - 1
+	list[i] = list[last]
+	list[last] = nil
+	return list[:last]
 }

@@ -6,8 +6,9 @@ import (
 	"github.com/buffkit/buffkit/eventlog"
 )
 
-// crowd is the part of an audience that is parked at one shard. Most of its members are in step: they have got all that is before
-// the crowd's place, so one read from there is for all of them. The others catch up, each from a place of its own.
+// crowd is the part of an audience that is parked at one shard. Most of its members are in step: they have got exactly what is before
+// the crowd's place, so what one read finds there is for all of them, and to deliver it takes nothing of a member but its handle. The others
+// catch up, each from a place of its own.
 type crowd struct {
 	audience *audience
 	shard    *shard
@@ -15,10 +16,19 @@ type crowd struct {
 
 	// The shard alone touches what follows.
 
-	at      eventlog.Cursor // zero while nobody is in step
-	members []*parked
-	late    []*parked // those that catch up and have nothing of their own, the longest waiting first; some may be gone, or alone
-	listed  bool      // in shard.late
+	at     eventlog.Cursor // zero while nobody is in step
+	sent   int64           // nanoseconds since 1970: when those in step were last written to
+	step   []stepper
+	late   []*parked // those that catch up and have nothing of their own, the longest waiting first; some may be gone, or alone
+	listed bool      // in shard.late
+	tail   []byte    // the newest text of those in step, where they are compressed
+}
+
+// stepper is a member that is in step.
+type stepper struct {
+	p      *parked
+	handle int32
+	got    int32 // bytes of the crowd's text since it last got something else
 }
 
 // wake says that the audience's topics may have news. It doesn't block.
@@ -28,35 +38,33 @@ func (c *crowd) wake() {
 	}
 }
 
-// add lists a member that isn't in step yet.
-func (c *crowd) add(p *parked) {
-	if len(c.members) == 0 {
-		c.at = eventlog.Cursor{}
+// inStep tells whether the crowd's place is that of p.
+func (p *parked) inStep() bool { return p.place >= 0 }
+
+// join puts a member in step that stands where the crowd does, or where it will if nobody else is.
+func (c *crowd) join(p *parked) {
+	if len(c.step) == 0 {
+		c.at, c.sent = p.at, 0
 	}
-	p.place = int32(len(c.members))
-	c.members = append(c.members, p)
+	p.place = int32(len(c.step))
+	c.step = append(c.step, stepper{p, p.handle, 0})
 }
 
-func (c *crowd) remove(p *parked) {
-	c.members = swapOut(c.members, p.place)
-	if int(p.place) < len(c.members) {
-		c.members[p.place].place = p.place
+// leave lets a member go on from a place of its own, where the crowd is.
+func (c *crowd) leave(p *parked) {
+	if !p.inStep() {
+		return
+	}
+	p.at, p.sent = c.at, max(p.sent, c.sent)
+	last := len(c.step) - 1
+	moved := c.step[last]
+	c.step[p.place], c.step[last] = moved, stepper{}
+	moved.p.place = p.place
+	p.place = -1
+	if c.step = c.step[:last]; last == 0 {
+		c.at, c.tail = eventlog.Cursor{}, nil
 	}
 }
 
-// reached tells whether a member that has got everything before a place is in step. It is whole if there was nothing left when the log
-// was read for it.
-func (c *crowd) reached(at eventlog.Cursor, whole bool) bool {
-	if c.at.IsZero() {
-		return whole
-	}
-	return !c.at.Beyond(at)
-}
-
-// swapOut removes an element by putting the last one in its place.
-func swapOut(list []*parked, i int32) []*parked {
-	last := len(list) - 1
-	list[i] = list[last]
-	list[last] = nil
-	return list[:last]
-}
+// samePlace tells whether two cursors of a log are the same.
+func samePlace(a, b eventlog.Cursor) bool { return !a.Beyond(b) && !b.Beyond(a) }

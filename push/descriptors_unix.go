@@ -12,6 +12,16 @@ import (
 // descriptors writes to sockets without waiting. It holds nothing: a handle is a descriptor.
 type descriptors struct{}
 
+// detach takes the socket of a connection from Go's poller, which would keep some 400 bytes for it, and returns its handle.
+func (descriptors) detach(c net.Conn) (handle int32, err error) {
+	fd, err := duplicate(c.(syscall.Conn))
+	if err != nil {
+		return 0, err
+	}
+	c.Close() // the duplicate stays
+	return int32(fd), nil
+}
+
 // duplicate returns a descriptor of the connection's socket that Go's poller doesn't know. The connection must be closed then.
 func duplicate(c syscall.Conn) (fd int, err error) {
 	err = onDescriptor(c, func(open int) (failed error) {
@@ -23,19 +33,6 @@ func duplicate(c syscall.Conn) (fd int, err error) {
 		return os.NewSyscallError("dup", failed)
 	})
 	return fd, err
-}
-
-// onDescriptor calls f with the connection's descriptor, which isn't closed meanwhile.
-func onDescriptor(c syscall.Conn, f func(fd int) error) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
-		return err
-	}
-	return failed
 }
 
 // adopt makes a connection of a descriptor, which it closes.

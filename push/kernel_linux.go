@@ -90,16 +90,6 @@ func (k *kernel) wait(seen []readiness) ([]readiness, error) {
 	return seen, nil
 }
 
-// detach takes the socket of a connection from Go's poller, which would keep some 400 bytes for it, and returns its handle.
-func (k *kernel) detach(c net.Conn) (handle int32, err error) {
-	fd, err := duplicate(c.(syscall.Conn))
-	if err != nil {
-		return 0, err
-	}
-	c.Close() // the duplicate stays
-	return int32(fd), nil
-}
-
 func (k *kernel) take(handle int32) (net.Conn, error) {
 	k.remove(handle)
 	return adopt(handle)

@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux && !darwin && !dragonfly && !freebsd && !netbsd && !openbsd
 
 package push
 
@@ -14,5 +14,7 @@ type kernel struct{ medium }
 const canPoll = false
 
 func newKernel() (*kernel, error) { return nil, errors.ErrUnsupported }
+
+func (*kernel) remove(int32) error { return errors.ErrUnsupported }
 
 func tune(syscall.Conn, int, time.Duration) {}

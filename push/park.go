@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -14,7 +15,8 @@ import (
 type Parking int
 
 const (
-	// ParkAuto parks every stream that can be: HTTP/1.x without TLS, on Linux, on a TCP connection that nothing is wrapped around.
+	// ParkAuto parks every stream that can be: HTTP/1.x, with or without TLS, on Linux, macOS and the BSDs, on a TCP connection that
+	// nothing is wrapped around.
 	ParkAuto Parking = iota
 	// ParkNever leaves every stream its handler's goroutine.
 	ParkNever
@@ -27,7 +29,7 @@ const (
 type parked struct {
 	crowd   *crowd
 	session *session
-	at      eventlog.Cursor // everything before it was sent, or is in the backlog
+	at      eventlog.Cursor // everything before it was sent, or is in the backlog; its crowd's counts if it is in step
 	backlog *backlog        // nil if its socket takes more
 	heir    atomic.Pointer[connection]
 	remote  string
@@ -36,7 +38,7 @@ type parked struct {
 	sent    int64 // the last write
 	expires int64 // 0 if it doesn't
 	handle  int32
-	place   int32 // in its crowd
+	place   int32 // among those of its crowd that are in step, -1 if it isn't
 	seat    int32 // in its slot of the clock's wheel, -1 while that is dealt with
 	turn    int32 // in the clock's expiries
 	slot    uint8
@@ -92,7 +94,7 @@ func appendOwnTopics(topics []string, s *session) []string {
 
 // mayPark tells whether the stream of a request may be parked: nothing stands between us and its TCP connection.
 func (b *Broker) mayPark(w http.ResponseWriter, r *http.Request) bool {
-	if b.opts.Parking == ParkNever || r.ProtoMajor != 1 || r.TLS != nil {
+	if b.opts.Parking == ParkNever || r.ProtoMajor != 1 || r.TLS != nil && !canPoll {
 		return false
 	}
 	if w.Header().Get("Content-Encoding") != "" { // somebody is about to encode what we write
@@ -104,10 +106,14 @@ func (b *Broker) mayPark(w http.ResponseWriter, r *http.Request) bool {
 
 // lot returns the shard that can take a connection, nil if there is none.
 func (b *Broker) lot(conn net.Conn, id uint64) *shard {
-	switch conn.(type) {
+	switch c := conn.(type) {
 	case *net.TCPConn:
 		if canPoll {
 			return b.shards.tcp[id%uint64(len(b.shards.tcp))]
+		}
+	case *tls.Conn:
+		if _, tcp := c.NetConn().(*net.TCPConn); tcp && canPoll {
+			return b.shards.tls
 		}
 	case nonblocking:
 		return b.shards.pipes
@@ -130,7 +136,7 @@ func (b *Broker) park(c *connection) bool {
 	}
 	p := &parked{
 		crowd: c.audience.crowd(shard), session: c.session, at: c.at,
-		remote: c.info.Remote, id: c.info.ID, since: c.info.Since.UnixNano(), handle: handle,
+		remote: c.info.Remote, id: c.info.ID, since: c.info.Since.UnixNano(), handle: handle, place: -1,
 	}
 	if end, limited := c.ctx.Deadline(); limited {
 		p.expires, p.limited = end.UnixNano(), !end.Equal(c.expires)

@@ -37,6 +37,7 @@ type connection struct {
 	at    eventlog.Cursor // everything before it was sent
 	told  bool            // what became of its cursor
 	stays bool            // with its goroutine: parking failed
+	odd   bool            // its cursor names what the log doesn't have
 }
 
 const (
@@ -63,11 +64,11 @@ var errIdle = errors.New("push: nothing to do")
 // run is the life of a stream: tell the client what became of its cursor, then read from the log and write, until the
 // end. There is no other path for events, live or not. It returns nil when the client left.
 func (c *connection) run(from start) error {
-	err := c.transport.open()
+	err := c.transport.open(c.firstBytes())
 	if err == nil {
 		err = c.tellOpen(from)
 	}
-	if err == nil && c.parks() {
+	if err == nil && c.parks() && !c.odd {
 		err = errIdle // what it missed is read, and joined, with what others missed
 	}
 	if err == nil {
@@ -148,6 +149,7 @@ func (c *connection) tellOpen(from start) error {
 	if err != nil {
 		return err
 	}
+	c.odd = c.at.Beyond(b.Next)
 	gaps := gapsOf(b.Gaps)
 	if len(gaps) == 0 && c.tooFarBehind(b) {
 		gaps, b.Behind = c.gapsOfAll(ReasonSlow), 0
@@ -171,7 +173,7 @@ func (c *connection) opened(id string, data openData) error {
 	defer buf.release()
 	buf.bytes = appendRetry(buf.bytes, b.jitter(b.opts.Retry))
 	buf.bytes = appendControl(buf.bytes, id, nameOpen, data)
-	if err := c.transport.write(buf.bytes); err != nil {
+	if err := c.write(buf.bytes); err != nil {
 		return err
 	}
 	c.told = true
@@ -239,7 +241,7 @@ func (c *connection) send(entries []eventlog.Entry) error {
 
 func (c *connection) sendSome(entries []eventlog.Entry) (n int, err error) {
 	if len(entries) == 1 || len(entries[0].Frame) >= c.broker.opts.Limits.MaxBatchBytes {
-		return 1, c.deliver(entries[0].Frame, 1)
+		return 1, c.deliver(entries[:1], entries[0].Frame)
 	}
 	buf := getBuffer()
 	defer buf.release()
@@ -247,14 +249,21 @@ func (c *connection) sendSome(entries []eventlog.Entry) (n int, err error) {
 		buf.bytes = append(buf.bytes, entries[n].Frame...)
 		n++
 	}
-	return n, c.deliver(buf.bytes, n)
+	return n, c.deliver(entries[:n], buf.bytes)
 }
 
-func (c *connection) deliver(p []byte, events int) error {
-	if err := c.transport.write(p); err != nil {
+// deliver writes the joined frames of entries.
+func (c *connection) deliver(entries []eventlog.Entry, joined []byte) (err error) {
+	if c.audience.gzip && !anyPrivate(entries) {
+		joined = c.audience.block(entries, joined)
+		err = c.transport.write(joined)
+	} else {
+		err = c.write(joined)
+	}
+	if err != nil {
 		return err
 	}
-	c.broker.delivered(c.info, events, len(p))
+	c.broker.delivered(c.info, len(entries), len(joined))
 	return nil
 }
 
@@ -263,7 +272,7 @@ func (c *connection) ping() error {
 	buf := getBuffer()
 	defer buf.release()
 	buf.bytes = appendPing(buf.bytes, c.at)
-	return c.transport.write(buf.bytes)
+	return c.write(buf.bytes)
 }
 
 // setTransport gives the stream what it writes to; abort may already have come.
@@ -306,7 +315,7 @@ func (c *connection) retire() {
 // goodbye tells the client why the server ends its stream, if it can still be told.
 func (c *connection) goodbye(cause error) {
 	if word := c.broker.lastWord(c.info, cause); word != nil {
-		c.transport.write(word) // nobody is left to tell of an error
+		c.write(word) // nobody is left to tell of an error
 	}
 }
 

@@ -40,6 +40,7 @@ func TestResumedStreamMissesNothing(t *testing.T) {
 // A backlog far larger than one read or write comes whole, in order, in few writes.
 func TestLargeBacklogComesInOrder(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
+		onlyPlain(t)
 		const events, batch = 5000, 4 << 10
 		b := newBroker(t, push.Public("a", "b"), push.Options{Limits: push.Limits{MaxBatchBytes: batch}})
 		at, err := b.Cursor(t.Context())

@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
 		b.leave()
 		return err
 	}
-	c := b.newConnection(r, grant, s)
+	c := b.newConnection(r, grant, s, b.compresses(w, r))
 	err = b.follow(c)
 	if err == nil {
 		err = b.connect(c, w, r)
@@ -79,15 +80,27 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// compresses tells whether a stream is compressed.
+func (b *Broker) compresses(w http.ResponseWriter, r *http.Request) bool {
+	if !b.opts.Compress || w.Header().Get("Content-Encoding") != "" { // or somebody else is about to encode it
+		return false
+	}
+	w.Header().Add("Vary", "Accept-Encoding")
+	return acceptsGzip(r)
+}
+
 // connect gives a stream its transport.
 func (b *Broker) connect(c *connection, w http.ResponseWriter, r *http.Request) error {
 	if b.mayPark(w, r) {
-		raw, err := hijack(w, &b.opts)
+		raw, err := hijack(w, &b.opts, c.audience.gzip)
 		if err == nil {
 			if c.stays = b.lot(raw.conn, c.info.ID) == nil; c.stays {
 				go raw.watchGone(c.cancel)
 			}
 			c.setTransport(raw)
+			if c.stays && b.opts.Parking == ParkAlways { // net/http's answer can't be had any more
+				c.end(cantPark(r, raw.conn))
+			}
 			return nil
 		}
 		if !errors.Is(err, http.ErrNotSupported) {
@@ -95,11 +108,19 @@ func (b *Broker) connect(c *connection, w http.ResponseWriter, r *http.Request) 
 		}
 	}
 	if b.opts.Parking == ParkAlways {
-		return fmt.Errorf("push: Options.Parking is ParkAlways, and the stream of a %s request can't be parked: %T isn't, or doesn't let go of, "+
-			"a TCP connection without TLS", r.Proto, w)
+		return cantPark(r, w)
 	}
-	c.setTransport(newSSE(w, b.opts.WriteTimeout))
+	c.setTransport(newSSE(w, b.opts.WriteTimeout, c.audience.gzip))
 	return nil
+}
+
+// cantPark names what stands between a stream and its TCP connection.
+func cantPark(r *http.Request, between any) error {
+	if c, ok := between.(*tls.Conn); ok {
+		between = c.NetConn()
+	}
+	return fmt.Errorf("push: Options.Parking is ParkAlways, and the stream of a %s request can't be parked: %T isn't, or doesn't let go of, "+
+		"a TCP connection of HTTP/1 on a system with epoll or kqueue", r.Proto, between)
 }
 
 // afterRun parks a stream that is idle, and ends one that is over.
@@ -324,12 +345,12 @@ func isTokenError(err error) bool {
 }
 
 // newConnection makes the record of a stream. Its context ends with the request, at the grant's end, or by end.
-func (b *Broker) newConnection(r *http.Request, grant Grant, s *session) *connection {
+func (b *Broker) newConnection(r *http.Request, grant Grant, s *session, gzip bool) *connection {
 	c := &connection{
 		broker:   b,
 		info:     Connection{ID: b.ids.Add(1), Session: s.id.String(), User: grant.User, Remote: r.RemoteAddr, Since: time.Now()},
 		session:  s,
-		audience: b.streams.join(append(slices.Clone(grant.Topics), topicAll), grant.Slow),
+		audience: b.streams.join(append(slices.Clone(grant.Topics), topicAll), grant.Slow, gzip),
 		slow:     grant.Slow,
 		woken:    make(chan struct{}, 1),
 		expires:  grant.Expires,

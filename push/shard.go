@@ -46,6 +46,7 @@ type shard struct {
 	latest   *crowd   // whose it is
 	topics   []string // scratch, as are those that follow
 	buf      []byte
+	stored   []byte
 	scratch  []eventlog.Entry
 }
 
@@ -73,11 +74,15 @@ func newShards(b *Broker) (all shards) {
 		all.tcp = append(all.tcp, newShard(b, func() (medium, error) { return newKernel() }))
 	}
 	all.pipes = newShard(b, func() (medium, error) { return newPipes(), nil })
+	tls := newShard(b, nil)
+	tls.open = func() (medium, error) { return newTLSMedium(&b.opts, tls.postReady) }
+	all.tls = tls
 	return all
 }
 
 type shards struct {
 	tcp   []*shard
+	tls   *shard // one: its workers do what takes time
 	pipes *shard
 }
 
@@ -85,6 +90,7 @@ func (s *shards) each(f func(*shard)) {
 	for _, shard := range s.tcp {
 		f(shard)
 	}
+	f(s.tls)
 	f(s.pipes)
 }
 
@@ -131,6 +137,14 @@ func (s *shard) postNews(c *crowd) {
 func (s *shard) postOwn(p *parked) {
 	s.mu.Lock()
 	s.inbox.own = append(s.inbox.own, p)
+	s.mu.Unlock()
+	signal(s.news)
+}
+
+// postReady leaves what was seen of a handle.
+func (s *shard) postReady(r readiness) {
+	s.mu.Lock()
+	s.inbox.ready = append(s.inbox.ready, r)
 	s.mu.Unlock()
 	signal(s.news)
 }
@@ -232,7 +246,7 @@ func (s *shard) takeOwn() {
 	}
 }
 
-// admit lists a stream that was parked, and finds out what it has missed.
+// admit lists a stream that was parked, and lets it catch up: with others, or, if it has missed something of its own, alone.
 func (s *shard) admit(p *parked) {
 	if err := s.medium.add(p.handle, p.tag()); err != nil {
 		s.drop(p, &brokenError{err})
@@ -242,49 +256,23 @@ func (s *shard) admit(p *parked) {
 		s.byHandle = append(s.byHandle, make([]*parked, len(s.byHandle)+64)...)
 	}
 	s.byHandle[p.handle] = p
-	p.crowd.add(p)
 	p.listed = true
 	first := s.now.Add(s.broker.firstBeat()) // those that came together don't beat together
 	p.sent = first.Add(-s.broker.opts.Heartbeat).UnixNano()
 	s.clock.add(p, s.now, first)
 	s.parked.Add(1)
-	s.settle(p)
-}
 
-// settle decides how a stream comes in step: it is, or catches up with others, or, if it has missed something of its own, alone.
-func (s *shard) settle(p *parked) {
-	s.topics = p.appendTopics(s.topics[:0])
-	own := s.topics[len(p.crowd.audience.topics):]
-	missed, err := s.missed(s.topics, p)
+	s.topics = appendOwnTopics(s.topics[:0], p.session)
+	own, err := s.broker.readInto(context.Background(), s.scratch[:0], s.topics, p.at, 1)
 	switch {
 	case err != nil:
 		s.sayGoodbye(p, err)
-	case missed.Behind == 0 && len(missed.Gaps) == 0:
-		p.at = missed.Next
-		s.inStep(p)
+	case own.Behind == 0 && len(own.Gaps) == 0:
+		s.beLate(p)
 	default:
-		if missed, err = s.missed(own, p); err != nil {
-			s.sayGoodbye(p, err)
-		} else if missed.Behind == 0 && len(missed.Gaps) == 0 {
-			s.beLate(p)
-		} else {
-			s.beAlone(p)
-		}
+		s.beAlone(p)
 	}
-}
-
-// missed says how much lies before a stream on some of its topics.
-func (s *shard) missed(topics []string, p *parked) (eventlog.Batch, error) {
-	batch, err := s.broker.readInto(context.Background(), s.scratch[:0], topics, p.at, 1)
-	s.scratch = batch.Entries
-	return batch, err
-}
-
-// inStep lets the crowd serve a stream from here on.
-func (s *shard) inStep(p *parked) {
-	if p.crowd.at.IsZero() {
-		p.crowd.at = p.at
-	}
+	s.scratch = own.Entries
 }
 
 // unlist is the reverse of admit.
@@ -295,7 +283,7 @@ func (s *shard) unlist(p *parked) {
 	}
 	p.listed = false
 	s.byHandle[p.handle] = nil
-	p.crowd.remove(p)
+	p.crowd.leave(p)
 	s.clock.remove(p)
 	s.parked.Add(-1)
 }

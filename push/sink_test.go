@@ -3,7 +3,9 @@ package push_test
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +29,7 @@ type sink struct {
 
 	// Of a connection that was hijacked.
 	hijacked bool
+	gzip     bool          // may be sent
 	pace     time.Duration // between two writes
 	busy     bool          // with one
 	left     bool          // the client
@@ -118,7 +121,15 @@ func (w *sink) resume() {
 func (w *sink) text() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return string(w.buf[:w.flushed])
+	if !w.gzip || w.sent.Get("Content-Encoding") != "gzip" {
+		return string(w.buf[:w.flushed])
+	}
+	plain, err := gzip.NewReader(bytes.NewReader(w.buf[:w.flushed]))
+	if err != nil {
+		return err.Error()
+	}
+	text, _ := io.ReadAll(plain) // it has no end
+	return string(text)
 }
 
 // change changes a field, and lets the medium of a parked stream know.

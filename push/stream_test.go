@@ -26,6 +26,7 @@ func newBroker(t testing.TB, authorize push.AuthorizeFunc, opts push.Options) *p
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.NewTextHandler(failer{t}, &slog.HandlerOptions{Level: slog.LevelError}))
 	}
+	opts.Compress = opts.Compress || compresses(t)
 	b, err := push.New(authorize, &opts)
 	if err != nil {
 		t.Fatal(err)
@@ -118,6 +119,9 @@ func connect(t testing.TB, h http.Handler, target string, headers ...string) *st
 		s.leave = func() { cancel(); s.w.change(func() { s.w.left = true }) }
 	}
 	r := newRequest(ctx, target, headers...)
+	if s.w.gzip = compresses(t); s.w.gzip {
+		r.Header.Set("Accept-Encoding", "br, gzip")
+	}
 	go func() {
 		defer close(s.done)
 		h.ServeHTTP(w, r)
@@ -222,11 +226,11 @@ func (s *stream) ended() bool {
 	}
 }
 
-// inBubble runs a test on a clock of its own, for streams that keep a goroutine and for those that are parked.
+// inBubble runs a test on a clock of its own, for streams that keep a goroutine and for those that are parked, with compression and without.
 func inBubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	t.Parallel()
-	for _, path := range []string{onGoroutine, onShard} {
+	for _, path := range []string{onGoroutine, onShard, onGoroutine + "/" + compressed, onShard + "/" + compressed} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, f)
@@ -238,10 +242,22 @@ func inBubble(t *testing.T, f func(t *testing.T)) {
 const (
 	onGoroutine = "goroutine"
 	onShard     = "parked"
+	compressed  = "gzip"
 )
+
+// compresses tells whether the streams of a test are compressed.
+func compresses(t testing.TB) bool { return slices.Contains(strings.Split(t.Name(), "/"), compressed) }
 
 // parks tells whether the streams of a test are parked.
 func parks(t testing.TB) bool { return slices.Contains(strings.Split(t.Name(), "/"), onShard) }
+
+// onlyPlain says that a test is about bytes that aren't compressed.
+func onlyPlain(t *testing.T) {
+	t.Helper()
+	if compresses(t) {
+		t.Skip("it counts bytes")
+	}
+}
 
 // onlyOn says that a test is about one path.
 func onlyOn(t *testing.T, path, why string) {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -27,22 +26,22 @@ func newRaw(conn net.Conn, timeout time.Duration) *rawTransport {
 }
 
 // hijack takes the connection of a request. It writes nothing.
-func hijack(w http.ResponseWriter, o *Options) (*rawTransport, error) {
+func hijack(w http.ResponseWriter, o *Options, gzip bool) (*rawTransport, error) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := conn.(syscall.Conn); ok {
+	if c := socketOf(conn); c != nil {
 		tune(c, o.Limits.MaxBatchBytes, o.WriteTimeout)
 	}
 	t := newRaw(conn, o.WriteTimeout)
-	t.unsent = append(streamHeader(w.Header()), firstBytes...)
+	t.unsent = streamHeader(w.Header(), gzip)
 	return t, nil
 }
 
 // streamHeader is the head of an answer, with what outer middleware has set.
-func streamHeader(h http.Header) []byte {
-	setStreamHeaders(h)
+func streamHeader(h http.Header, gzip bool) []byte {
+	setStreamHeaders(h, gzip)
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 200 OK\r\nDate: ")
 	b.WriteString(time.Now().UTC().Format(http.TimeFormat))
@@ -67,7 +66,10 @@ func (t *rawTransport) watchGone(gone context.CancelCauseFunc) {
 }
 
 // open leaves the head of the answer to the first write, which follows.
-func (t *rawTransport) open() error { return nil }
+func (t *rawTransport) open(first []byte) error {
+	t.unsent = append(t.unsent, first...)
+	return nil
+}
 
 func (t *rawTransport) write(p []byte) error {
 	err := t.conn.SetWriteDeadline(time.Now().Add(t.timeout))

@@ -123,7 +123,8 @@ func inMemory(t *testing.T, f func(t *testing.T, serve serveFunc)) {
 	t.Parallel()
 	for name, http2 := range map[string]bool{"HTTP1": false, "HTTP2": true} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				f(t, func(h http.Handler, change func(*http.Server)) (*http.Client, dialFunc) {
 					return serve(t, h, http2, change)
 				})
@@ -333,6 +334,7 @@ func TestCloseWithAStuckClient(t *testing.T) {
 		for ; got < events; got++ {
 			<-told
 		}
+		synctest.Wait() // the other one is stuck by now
 		began := time.Now()
 		if err := b.Close(); err != nil || time.Since(began) < time.Second {
 			t.Errorf("%v after %v: nobody was stuck", err, time.Since(began))

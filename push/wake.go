@@ -110,12 +110,27 @@ func (b *Broker) watch() {
 
 const watchRetry = time.Second
 
+// linger lets news gather. It returns false when the broker ends.
+func (b *Broker) linger() bool {
+	wait := time.NewTimer(b.opts.Linger)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return true
+	case <-b.ctx.Done():
+		return false
+	}
+}
+
 // dispatch wakes streams until the broker ends.
 func (b *Broker) dispatch() {
 	for {
 		select {
 		case <-b.wakes.news:
 		case <-b.ctx.Done():
+			return
+		}
+		if b.opts.Linger > 0 && !b.linger() {
 			return
 		}
 		topics := b.wakes.take()

@@ -16,15 +16,18 @@ type window struct {
 	starts     []int  // of each entry in bytes
 	whole      bool   // nothing is left behind it
 	gap        bool
-	farBehind  bool // SkipToLatest has to act
-	chained    bool // one partition: a place before an entry is told by its offset
+	farBehind  bool     // SkipToLatest has to act
+	chained    bool     // one partition: a place before an entry is told by its offset
+	private    bool     // some of it is for one stream alone
+	dropped    []string // topics of what was beyond the limit
 	joined     []byte
+	blocks     blocks
 }
 
 const windowEntries = 256 // of one read for a crowd
 
-// read fills the window with what comes after a place.
-func (w *window) read(b *Broker, slow SlowPolicy, topics []string, after eventlog.Cursor) error {
+// read fills the window with what comes after a place, up to a limit if that isn't zero.
+func (w *window) read(b *Broker, slow SlowPolicy, topics []string, after, limit eventlog.Cursor) error {
 	most := windowEntries
 	if slow == Conflate {
 		most = conflateEntries
@@ -37,6 +40,7 @@ func (w *window) read(b *Broker, slow SlowPolicy, topics []string, after eventlo
 	w.gap = len(batch.Gaps) > 0
 	w.farBehind = slow == SkipToLatest && batch.Behind > b.opts.Limits.MaxBehind
 	w.whole = len(batch.Entries) == batch.Behind || len(batch.Entries) == 0 // the latter, lest a log that counts wrongly keep us busy
+	w.cutOff(limit)
 	if slow == Conflate {
 		w.entries = conflate(w.entries)
 	}
@@ -44,9 +48,29 @@ func (w *window) read(b *Broker, slow SlowPolicy, topics []string, after eventlo
 	return nil
 }
 
+// cutOff drops what is beyond a limit.
+func (w *window) cutOff(limit eventlog.Cursor) {
+	w.dropped = w.dropped[:0]
+	if limit.IsZero() || !w.next.Beyond(limit) {
+		return
+	}
+	w.next = limit
+	kept := w.entries[:0]
+	for _, e := range w.entries {
+		if e.Offset <= limit.At(e.Partition) {
+			kept = append(kept, e)
+		} else {
+			w.dropped = append(w.dropped, e.Topic)
+		}
+	}
+	clear(w.entries[len(kept):])
+	w.entries = kept
+}
+
 // join puts as many frames behind each other as may leave together.
 func (w *window) join(maxBytes int) {
-	w.chained = true
+	w.chained, w.private = true, false
+	w.blocks.reset()
 	w.joined, w.starts = w.joined[:0], w.starts[:0]
 	size := 0
 	for i := range w.entries {
@@ -61,14 +85,17 @@ func (w *window) join(maxBytes int) {
 		w.starts = append(w.starts, size)
 		size += len(e.Frame)
 	}
-	if len(w.entries) == 1 {
+	switch len(w.entries) {
+	case 0:
+		w.bytes = nil
+	case 1:
 		w.bytes = w.entries[0].Frame // as most are
-		return
+	default:
+		for i := range w.entries {
+			w.joined = append(w.joined, w.entries[i].Frame...)
+		}
+		w.bytes = w.joined
 	}
-	for i := range w.entries {
-		w.joined = append(w.joined, w.entries[i].Frame...)
-	}
-	w.bytes = w.joined
 }
 
 // place returns the place of who stood at a place, and has got the entries from one to another.

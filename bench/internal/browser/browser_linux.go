@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var names = []string{"chromium", "chromium-browser", "google-chrome"}
@@ -135,6 +137,7 @@ func start(program, url string) (stop func(), err error) {
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // its children's time counts as ours, not as that of other programs
 	if err := cmd.Start(); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
@@ -142,6 +145,11 @@ func start(program, url string) (stop func(), err error) {
 	return func() {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		cmd.Wait()
+		for {
+			if _, err := unix.Wait4(-cmd.Process.Pid, nil, 0, nil); err != nil && err != unix.EINTR {
+				break // there are no more
+			}
+		}
 		os.RemoveAll(dir)
 	}, nil
 }
