@@ -92,7 +92,7 @@ func (b *Broker) compresses(w http.ResponseWriter, r *http.Request) bool {
 // connect gives a stream its transport.
 func (b *Broker) connect(c *connection, w http.ResponseWriter, r *http.Request) error {
 	if b.mayPark(w, r) {
-		raw, err := hijack(w, &b.opts, c.audience.gzip)
+		raw, err := hijack(w, r, &b.opts, c.audience.gzip)
 		if err == nil {
 			if c.stays = b.lot(raw.conn, c.info.ID) == nil; c.stays {
 				go raw.watchGone(c.cancel)

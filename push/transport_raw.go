@@ -26,7 +26,7 @@ func newRaw(conn net.Conn, timeout time.Duration) *rawTransport {
 }
 
 // hijack takes the connection of a request. It writes nothing.
-func hijack(w http.ResponseWriter, o *Options, gzip bool) (*rawTransport, error) {
+func hijack(w http.ResponseWriter, r *http.Request, o *Options, gzip bool) (*rawTransport, error) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, err
@@ -35,15 +35,15 @@ func hijack(w http.ResponseWriter, o *Options, gzip bool) (*rawTransport, error)
 		tune(c, o.Limits.MaxBatchBytes, o.WriteTimeout)
 	}
 	t := newRaw(conn, o.WriteTimeout)
-	t.unsent = streamHeader(w.Header(), gzip)
+	t.unsent = streamHeader(r.ProtoMinor, w.Header(), gzip)
 	return t, nil
 }
 
 // streamHeader is the head of an answer, with what outer middleware has set.
-func streamHeader(h http.Header, gzip bool) []byte {
+func streamHeader(minor int, h http.Header, gzip bool) []byte {
 	setStreamHeaders(h, gzip)
 	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 200 OK\r\nDate: ")
+	fmt.Fprintf(&b, "HTTP/1.%d 200 OK\r\nDate: ", min(minor, 1))
 	b.WriteString(time.Now().UTC().Format(http.TimeFormat))
 	b.WriteString("\r\nConnection: close\r\n")
 	h.WriteSubset(&b, notOurs)

@@ -154,7 +154,7 @@ func (r *run) stick(ctx context.Context, m result.Metrics) (end endFunc, err err
 	go func() {
 		defer close(cut)
 		joined := false
-		for sleep(watching, watchInterval) == nil {
+		for sleep(watching, min(watchInterval, r.params.WriteTimeout/10)) == nil {
 			now, err := r.server.Usage()
 			if err != nil {
 				return
