@@ -70,7 +70,7 @@ func TestParkedStreamsGetEachEventOnceInOrder(t *testing.T) {
 // What a socket takes in parts arrives whole, and in order with what came later.
 func TestEventsThatAreLargerThanTheBuffersArriveWhole(t *testing.T) {
 	wires(t, func(t *testing.T, secure bool) {
-		const streams, slow, events, size = 100, 20, 5, 200 << 10
+		const streams, slow, events, size = 100, 10, 4, 200 << 10
 		b := newBroker(t, func(r *http.Request) (push.Grant, error) {
 			return push.Grant{Topics: push.RequestedTopics(r)}, nil
 		}, push.Options{WriteTimeout: patience})
