@@ -344,9 +344,8 @@ type counted struct {
 }
 
 func (c counted) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.written.Add(int64(n))
-	return n, err
+	c.written.Add(int64(len(p))) // before the client can have it
+	return c.Conn.Write(p)
 }
 
 // What is wrapped around a connection may do anything: it isn't gone around.
