@@ -68,11 +68,11 @@ func TestBehindNginxEventsArriveAtOnce(t *testing.T) {
 func TestBehindNginxHeartbeatsKeepAQuietStream(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.Options.Heartbeat = 500 * time.Millisecond // proxy_read_timeout is 2 s
+	s.Options.Heartbeat = 250 * time.Millisecond // proxy_read_timeout is 2 s
 	s.start(nil)
 	n := startNginx(t, s)
 	p := openPage(t, following(s, n.addr, "/events"))
-	p.awaitNth(t, "buffkit.ping", 7) // over 3 s
+	p.awaitNth(t, "buffkit.ping", 11) // over 2.5 s
 	s.publish(1)
 	p.awaitLast(t, 1, 1)
 	if opens := opens(t, p.all()); len(opens) != 1 {

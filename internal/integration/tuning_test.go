@@ -1,10 +1,16 @@
 package integration
 
 import (
+	"bufio"
+	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -88,8 +94,14 @@ func startTunedHAProxy(t *testing.T, s *site, changes ...string) *proxy {
 
 func startTunedCaddy(t *testing.T, s *site, changes ...string) *proxy {
 	t.Helper()
+	return startCaddy(t, s, "http", changes...)
+}
+
+func startCaddy(t *testing.T, s *site, scheme string, changes ...string) *proxy {
+	t.Helper()
 	p := &proxy{name: "Caddy", addr: freeAddr(t), folder: t.TempDir(), file: "Caddyfile"}
 	admin := freeAddr(t)
+	host, _, _ := net.SplitHostPort(p.addr)
 	p.command = []string{"caddy", "run", "--config", p.file}
 	p.reload = func(t *testing.T) {
 		t.Helper()
@@ -99,7 +111,7 @@ func startTunedCaddy(t *testing.T, s *site, changes ...string) *proxy {
 		}
 	}
 	p.launch(t, tuned(t, "caddyfile", append(changes,
-		"example.com {", "http://"+p.addr+" {",
+		"example.com {", scheme+"://"+p.addr+" {\n\tbind "+host, // the address alone isn't what it listens on
 		"127.0.0.1:8080", s.addr,
 		"grace_period 30s", "grace_period "+grace+"\n\tadmin "+admin,
 		"retry: 2000", "retry: 50")...))
@@ -165,6 +177,65 @@ func TestBehindTunedProxiesLeavingReachesTheBroker(t *testing.T) {
 	})
 }
 
+// HTTP/2 to the browser, HTTP/1.1 to the broker: many streams on one connection there, and none holds a goroutine here.
+func TestStreamsOfHTTP2AreParkedBehindAProxy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Options.Heartbeat = 10 * patience
+	s.start(nil)
+	p := startCaddy(t, s, "https",
+		"{\n\tgrace_period", "{\n\tskip_install_trust\n\tauto_https disable_redirects\n\tgrace_period", // no other port, no trace on the machine
+		"\treverse_proxy", "\ttls internal\n\treverse_proxy")
+	trust := &tls.Config{InsecureSkipVerify: true} // Caddy has made an authority of its own
+	poll(t, "a certificate", func() bool {
+		conn, err := tls.Dial("tcp", p.addr, trust)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	var dials atomic.Int64
+	transport := &http.Transport{
+		ForceAttemptHTTP2: true,
+		TLSClientConfig:   trust,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials.Add(1)
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		},
+	}
+	defer transport.CloseIdleConnections()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	const streams = 8 // more than a browser has connections
+	var all []*bufio.Scanner
+	for range streams {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+p.addr+"/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := (&http.Client{Transport: transport}).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		all = append(all, bufio.NewScanner(resp.Body))
+	}
+	if dials.Load() != 1 {
+		t.Errorf("%d connections to the proxy, want one for all", dials.Load())
+	}
+	s.awaitParked(streams)
+	s.publish(1)
+	for _, lines := range all {
+		for lines.Scan() && lines.Text() != "data: 1" {
+		}
+		if err := lines.Err(); err != nil {
+			t.Error(err)
+		}
+	}
+	leave()
+	s.awaitParked(0)
+}
+
 func TestBehindTunedProxiesACursorResumes(t *testing.T) {
 	behindTuned(t, nil, func(t *testing.T, s *site, p *proxy) {
 		url := "http://" + p.addr + "/events"
@@ -187,21 +258,21 @@ func TestBehindTunedProxiesACursorResumes(t *testing.T) {
 }
 
 func TestBehindTunedProxiesHeartbeatsKeepAQuietStream(t *testing.T) {
-	changes := map[string][]string{ // of the time that a stream may be silent, to 2 s
-		"nginx":   {"proxy_read_timeout 60s;", "proxy_read_timeout 2s;"},
-		"HAProxy": {"timeout server 60s", "timeout server 2s", "timeout client 60s", "timeout client 2s"},
+	changes := map[string][]string{ // of the time that a stream may be silent, to 3 s
+		"nginx":   {"proxy_read_timeout 60s;", "proxy_read_timeout 3s;"},
+		"HAProxy": {"timeout server 60s", "timeout server 3s", "timeout client 60s", "timeout client 3s"},
 	}
 	t.Parallel()
 	for _, tt := range tunedProxies {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
-			s.Options.Heartbeat = 500 * time.Millisecond
+			s.Options.Heartbeat = 300 * time.Millisecond
 			s.start(nil)
 			p := tt.start(t, s, changes[tt.name]...)
 			got := &events{}
 			followWith(t, followTmaxmax, "http://"+p.addr+"/events", got)
-			got.awaitNth(t, "buffkit.ping", 8) // over 3 s
+			got.awaitNth(t, "buffkit.ping", 13) // over 3.6 s
 			s.publish(1)
 			got.awaitLast(t, 1, 1)
 			if opens := opens(t, got.all()); len(opens) != 1 {

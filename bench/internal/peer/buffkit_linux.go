@@ -22,6 +22,12 @@ var buffkitPeer = Peer{
 	start: func(o Options) (*Started, error) { return startBuffkit(o, push.Options{}) },
 }
 
+var buffkitGzipPeer = Peer{
+	Name: "buffkit-gzip", Title: "buffkit, gzip", Pace: 3e6, Gzip: true, TokenHeader: "Buffkit-Session",
+	request: buffkitPeer.request,
+	start:   func(o Options) (*Started, error) { return startBuffkit(o, push.Options{Compress: true}) },
+}
+
 var eventSource = byLastEventID("/events")
 
 type buffkit struct {

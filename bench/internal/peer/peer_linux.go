@@ -81,7 +81,7 @@ const Ours = "buffkit"
 func All() []Peer {
 	return []Peer{
 		buffkitPeer, goroutinePeer, gossePeer, r3labsPeer, centrifugePeer, mercurePeer, nchanPeer, floorPeer, floor2Peer,
-		goroutineGzipPeer,
+		buffkitGzipPeer, goroutineGzipPeer,
 	}
 }
 
