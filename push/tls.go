@@ -263,11 +263,11 @@ func (m *tlsMedium) work() {
 	defer m.mu.Unlock()
 	for m.first != nil && m.active() <= m.room() {
 		s, out := m.dequeue()
-		last := s.closed
+		last, broken := s.closed, s.err != nil
 		m.mu.Unlock()
 		err := send(s.conn, out)
 		if last {
-			hangUp(s.conn)
+			hangUp(s.conn, broken || err != nil)
 		}
 		m.mu.Lock()
 		if m.done(s, err); s.closed {
@@ -306,8 +306,12 @@ func send(conn *tls.Conn, out *buffer) error {
 	return err
 }
 
-// hangUp closes a connection. Its last alert may have to wait for the client, for which package tls has more patience than we.
-func hangUp(conn *tls.Conn) {
+// hangUp closes a connection. Its last alert may have to wait for the client, for which package tls has more patience than we, and tries
+// even after a write has failed.
+func hangUp(conn *tls.Conn, broken bool) {
+	if broken {
+		conn.NetConn().Close()
+	}
 	cut := time.AfterFunc(closeGrace, func() { conn.NetConn().Close() })
 	defer cut.Stop()
 	conn.Close()
