@@ -51,7 +51,7 @@ func good() figures {
 		"storm": {"buffkit": {
 			"ratio": 1.2, "caught_up": 1.2, "fresh": 1, "lost": 0, "doubled": 0, "stayed_p99": 0.05, "fresh_p99": 0.04, "calm_p99": 0.001,
 		}},
-		"subscribers":  {"buffkit": {"each": 57e-9, "bytes": 300}},
+		"subscribers":  {"buffkit": {"each": 57e-9, "anywhere": 99e-9, "bytes": 300}},
 		"delivery":     {"buffkit": {"allocs": 0}},
 		"sweep-conns":  {"buffkit": {"p99": 1}},
 		"sweep-rate":   {"buffkit": {"deliveries": 1}},

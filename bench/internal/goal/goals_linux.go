@@ -96,8 +96,9 @@ func judgeSubscribers(f *figures) (string, bool) {
 	for _, x := range scenario.Subscribers {
 		ns := result.Median(f.all("subscribers", peer.Ours, x, "each"))
 		bytes := result.Median(f.all("subscribers", peer.Ours, x, "bytes"))
+		anywhere := result.Median(f.all("subscribers", peer.Ours, x, "anywhere"))
 		costs = append(costs, ns)
-		text = append(text, fmt.Sprintf("%s: %s, %s B", result.Count(x), result.Duration(ns), result.Count(bytes)))
+		text = append(text, fmt.Sprintf("%s: %s among others, %s anywhere, %s B", result.Count(x), result.Duration(ns), result.Duration(anywhere), result.Count(bytes)))
 	}
 	ratio := slices.Max(costs) / slices.Min(costs)
 	return fmt.Sprintf("dearest %s cheapest; %s", result.Ratio(ratio), strings.Join(text, "; ")), ratio <= flat
