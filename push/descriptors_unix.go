@@ -44,7 +44,7 @@ func adopt(fd int32) (net.Conn, error) {
 
 func (descriptors) write(fd int32, p []byte) (int, error) {
 	for {
-		n, err := syscall.Write(int(fd), p)
+		n, err := writeSocket(int(fd), p)
 		switch {
 		case err == nil && n == len(p):
 			return n, nil
