@@ -4,10 +4,12 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/push"
 )
 
@@ -78,4 +80,35 @@ func TestMemoryOfParkedStreams(t *testing.T) {
 			await(t, "those that write to end", func() bool { return runtime.NumGoroutine() <= few })
 		})
 	}
+}
+
+// What a stream was given may still wait for a worker when it gets a goroutine again, which must not overtake it.
+func TestGapComesAfterWhatWasGivenBefore(t *testing.T) {
+	t.Parallel()
+	const reading = "reading"
+	delivered := make(chan struct{}, 100)
+	b := newBroker(t, func(r *http.Request) (push.Grant, error) {
+		return push.Grant{User: r.Header.Get("User"), Topics: push.RequestedTopics(r)}, nil
+	}, push.Options{
+		Log: newLog(t, eventlog.Retention{Count: 2}), WriteTimeout: patience,
+		Hooks: push.Hooks{Delivered: func(c push.Connection, _, _ int) {
+			if c.User == reading {
+				delivered <- struct{}{}
+			}
+		}},
+	})
+	s := newSite(t, b, true, nil)
+	workers := 2 * runtime.GOMAXPROCS(0)
+	for range workers {
+		s.openFrom(func(c *net.TCPConn) { c.SetReadBuffer(4 << 10) }, "GET /?topic=large HTTP/1.1")
+	}
+	r := s.opened("GET /?topic=a HTTP/1.1", "User: "+reading)
+	awaitParked(t, b, workers+1)
+	publish(t, b, "large:"+strings.Repeat("x", 1000<<10)) // keeps them all busy
+	publish(t, b, "a:0")
+	<-delivered
+	if _, err := b.PublishAll(t.Context(), event("1"), event("2"), event("3"), event("4")); err != nil {
+		t.Fatal(err)
+	}
+	r.want("0", "buffkit.gap")
 }
