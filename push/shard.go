@@ -248,6 +248,9 @@ func (s *shard) takeOwn() {
 
 // admit lists a stream that was parked, and lets it catch up: with others, or, if it has missed something of its own, alone.
 func (s *shard) admit(p *parked) {
+	if p.gone { // it was ended on its way, and its handle may by now be another's
+		return
+	}
 	if err := s.medium.add(p.handle, p.tag()); err != nil {
 		s.drop(p, &brokenError{err})
 		return
