@@ -207,7 +207,7 @@ func (s *shard) serveOne(p *parked) {
 	}
 	w.private = anyPrivate(w.entries)
 	s.give(p, w)
-	if !anyOwn(w.dropped) {
+	if w.complete && !anyOwn(w.dropped) { // else something of its own may lie behind what was read
 		s.arrive(p, w)
 	}
 	if !p.inStep() && !p.gone && p.backlog == nil {
@@ -410,6 +410,10 @@ func (s *shard) endThose(e ending) {
 	}
 	if heir := e.p.heir.Load(); e.p.gone && heir != nil {
 		heir.end(e.cause)
+		return
+	}
+	if !e.p.listed && !e.p.gone && e.p.backlog == nil { // it is on its way: admit ends it
+		e.p.backlog = &backlog{end: e.cause}
 		return
 	}
 	s.sayGoodbye(e.p, e.cause)
