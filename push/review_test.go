@@ -1,10 +1,13 @@
 package push_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -226,4 +229,30 @@ func TestBogusPartitionsDontSpin(t *testing.T) {
 			t.Errorf("%+v", b.Stats())
 		}
 	})
+}
+
+// The server's own watch of a connection ends when it is taken over.
+func TestASnapshotsContextEndsWithItsClient(t *testing.T) {
+	for _, p := range []push.Parking{push.ParkAuto, push.ParkNever} {
+		began, ended := make(chan bool, 1), make(chan bool, 1)
+		b := newBroker(t, push.Public("a"), push.Options{Parking: p, Snapshot: func(ctx context.Context, _ push.Lost) ([]push.Event, error) {
+			began <- true
+			<-ctx.Done()
+			ended <- true
+			return nil, ctx.Err()
+		}})
+		s := httptest.NewServer(b)
+		c, _ := net.Dial("tcp", s.Listener.Addr().String())
+		fmt.Fprintf(c, "GET /?topic=a HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 1.1\r\n\r\n")
+		http.ReadResponse(bufio.NewReader(c), nil)
+		<-began
+		c.Close()
+		select {
+		case <-ended:
+		case <-time.After(3 * time.Second):
+			t.Errorf("parking %v: still rendering", p)
+		}
+		b.Close()
+		s.Close()
+	}
 }

@@ -95,6 +95,7 @@ func (b *Broker) connect(c *connection, w http.ResponseWriter, r *http.Request) 
 		raw, err := hijack(w, r, &b.opts, c.audience.gzip)
 		if err == nil {
 			if c.stays = b.lot(raw.conn, c.info.ID) == nil; c.stays {
+				c.watched = true
 				go raw.watchGone(c.cancel)
 			}
 			c.setTransport(raw)
