@@ -36,6 +36,8 @@ type Broker struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup // the broker's own goroutines
 
+	ending atomic.Pointer[endError] // why all streams end; set before they are looked for
+
 	mu       sync.Mutex // guards what follows
 	draining bool
 	closed   bool
@@ -221,6 +223,7 @@ func (b *Broker) endStreams(cause error) {
 
 // endAll ends every stream. One that moves between its goroutine and a shard meanwhile passes its end on.
 func (b *Broker) endAll(cause error) {
+	b.ending.CompareAndSwap(nil, &endError{cause})
 	for _, c := range b.streams.running() {
 		c.end(cause)
 	}

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"container/heap"
 	"time"
 )
@@ -120,7 +121,7 @@ func (s *shard) tick() {
 			if w.b.since.Add(s.broker.opts.WriteTimeout).After(s.now) {
 				break
 			}
-			s.drop(w.p, ErrSlow)
+			s.drop(w.p, cmp.Or(w.b.end, ErrSlow))
 		}
 		c.waiting = c.waiting[1:]
 	}
@@ -152,8 +153,9 @@ func (s *shard) beat() {
 		}
 		due := time.Unix(0, sent).Add(c.heartbeat)
 		if due.Sub(s.now) <= c.tick() {
-			due = s.now.Add(c.heartbeat)
+			due = s.now.Add(8 * c.tick()) // if something else is on its way to it
 			if p.inStep() {
+				due = s.now.Add(c.heartbeat)
 				s.ping(p)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/buffkit/buffkit/eventlog"
 )
@@ -20,6 +21,7 @@ type committer struct {
 
 // commit is what one call publishes.
 type commit struct {
+	ctx     context.Context
 	events  []Event
 	cursors []eventlog.Cursor
 	err     error
@@ -37,7 +39,7 @@ func (c *committer) append(ctx context.Context, events []Event) ([]eventlog.Curs
 		defer c.pass()
 		return c.log.Append(ctx, events...)
 	}
-	own := &commit{events: events, turn: make(chan bool, 1)}
+	own := &commit{ctx: ctx, events: events, turn: make(chan bool, 1)}
 	c.waiting = append(c.waiting, own)
 	c.mu.Unlock()
 	select {
@@ -102,17 +104,45 @@ func (c *committer) lead(ctx context.Context, own *commit) {
 			}
 		}
 	}()
-	// The end of one call's context is nobody else's business.
-	cursors, err := c.log.Append(context.WithoutCancel(ctx), events...)
+	ctx, cancel := contextOf(ctx, group)
+	defer cancel()
+	cursors, err := c.log.Append(ctx, events...)
 	for _, one := range group {
 		switch {
 		case err == nil:
 			one.cursors, one.err, cursors = cursors[:len(one.events):len(one.events)], nil, cursors[len(one.events):]
-		case errors.Is(err, eventlog.ErrClosed):
+		case isOfOneCall(err):
+			one.cursors, one.err = c.log.Append(ctx, one.events...)
+		default: // to try again might store twice what was stored, though its answer was lost
 			one.err = err
-		default: // whosever fault it is
-			one.cursors, one.err = c.log.Append(context.WithoutCancel(ctx), one.events...)
 		}
+	}
+}
+
+// isOfOneCall tells whether a log has refused all because of what one call had.
+func isOfOneCall(err error) bool {
+	var bad *eventlog.EventError
+	return errors.As(err, &bad) || errors.Is(err, eventlog.ErrFull)
+}
+
+// contextOf returns the context of what several calls share. The end of one call's context is nobody else's business: it ends with the last.
+func contextOf(ctx context.Context, group []*commit) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var left atomic.Int64
+	left.Store(int64(len(group)))
+	stops := make([]func() bool, len(group))
+	for i, one := range group {
+		stops[i] = context.AfterFunc(one.ctx, func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		})
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
 	}
 }
 

@@ -81,10 +81,13 @@ type block struct {
 	kept        bool // somebody holds a part of it, so its memory isn't ours any more
 }
 
+// spareBlocks keep their memory for the next window: those of all lengths of a tail.
+const spareBlocks = 3
+
 // reset forgets the blocks of the window before.
 func (b *blocks) reset() {
 	for i := range b.made {
-		if !b.made[i].kept {
+		if !b.made[i].kept && len(b.spare) < spareBlocks {
 			b.spare = append(b.spare, b.made[i].bytes[:0])
 		}
 		b.made[i] = block{}

@@ -19,7 +19,7 @@ type Void struct {
 // NewVoid makes a broker's streams in memory go nowhere. Call it before the first.
 func NewVoid(b *Broker) *Void {
 	v := &Void{reached: make(chan struct{}, 1), stopped: make(chan struct{})}
-	b.shards.pipes = newShard(b, func() (medium, error) { return v, nil })
+	b.shards.pipes.open = func() (medium, error) { return v, nil }
 	return v
 }
 

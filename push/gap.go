@@ -71,6 +71,9 @@ func (c *connection) snapshot(gaps []Gap) (err error) {
 func (c *connection) awaitSnapshot(lost Lost) (events []Event, err error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
+	if raw, ok := c.transport.(*rawTransport); ok && !c.watched { // net/http doesn't look any more whether the client is there
+		defer raw.watchWhile(c.cancel)()
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

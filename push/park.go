@@ -143,8 +143,8 @@ func (b *Broker) park(c *connection) bool {
 	}
 	c.heir.Store(p) // before it is replaced: who ends the one ends the other
 	b.replace(c.session, c, p)
-	c.audience.remove(c)
 	shard.post(func(in *inbox) { in.arrivals = append(in.arrivals, p) })
+	c.audience.remove(c)                                      // when it is at its shard: who ends all asks here first, and there then
 	if ended, ours := context.Cause(c.ctx).(endError); ours { // before it had an heir
 		p.end(ended.error)
 	}
@@ -185,12 +185,18 @@ func (b *Broker) resumeRunning(p *parked, conn net.Conn) {
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	if p.expires != 0 {
-		c.expires = time.Unix(0, p.expires)
-		c.ctx, c.expire = context.WithDeadlineCause(c.ctx, c.expires, endError{p.expiryCause()})
+		end := time.Unix(0, p.expires)
+		if !p.limited {
+			c.expires = end
+		}
+		c.ctx, c.expire = context.WithDeadlineCause(c.ctx, end, endError{p.expiryCause()})
 	}
 	c.setTransport(newRaw(conn, b.opts.WriteTimeout))
 	a.add(c)
 	p.heir.Store(c)
 	b.replace(p.session, p, c)
+	if ending := b.ending.Load(); ending != nil { // who ends all may have looked here before, and asks the shard too late
+		c.end(ending.error)
+	}
 	go func() { b.afterRun(c, c.cause(c.pump())) }()
 }

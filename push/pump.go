@@ -34,10 +34,11 @@ type connection struct {
 	heir    atomic.Pointer[parked] // what it was parked as
 	expires time.Time              // of the grant
 
-	at    eventlog.Cursor // everything before it was sent
-	told  bool            // what became of its cursor
-	stays bool            // with its goroutine: parking failed
-	odd   bool            // its cursor names what the log doesn't have
+	at      eventlog.Cursor // everything before it was sent
+	told    bool            // what became of its cursor
+	stays   bool            // with its goroutine: parking failed
+	odd     bool            // its cursor names what the log doesn't have
+	watched bool            // somebody else reads from its connection
 }
 
 const (

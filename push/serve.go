@@ -95,6 +95,7 @@ func (b *Broker) connect(c *connection, w http.ResponseWriter, r *http.Request) 
 		raw, err := hijack(w, r, &b.opts, c.audience.gzip)
 		if err == nil {
 			if c.stays = b.lot(raw.conn, c.info.ID) == nil; c.stays {
+				c.watched = true
 				go raw.watchGone(c.cancel)
 			}
 			c.setTransport(raw)
@@ -129,7 +130,8 @@ func (b *Broker) afterRun(c *connection, cause error) {
 		if b.park(c) {
 			return
 		}
-		c.stays = true
+		c.stays, c.watched = true, true
+		go c.transport.(*rawTransport).watchGone(c.cancel)
 		cause = c.cause(c.pump())
 	}
 	c.goodbye(cause)

@@ -209,7 +209,7 @@ func (s *shard) round() {
 		s.beAlone(p)
 	}
 	if in.all {
-		s.clock.each(s.beAlone)
+		s.allAlone()
 	}
 	for _, c := range in.crowds {
 		c.news.Store(false) // before the read: what comes from here on asks for another
@@ -238,11 +238,23 @@ func (s *shard) take() {
 // takeOwn takes only the notes about streams' own topics.
 func (s *shard) takeOwn() {
 	s.mu.Lock()
-	own := s.inbox.own
-	s.inbox.own = nil
+	own, all := s.inbox.own, s.inbox.all
+	s.inbox.own, s.inbox.all = nil, false
 	s.mu.Unlock()
+	if all {
+		s.allAlone()
+	}
 	for _, p := range own {
 		s.beAlone(p)
+	}
+}
+
+// allAlone is for when all may have news of their own. It doesn't ask the clock, which may have some of them in hand.
+func (s *shard) allAlone() {
+	for _, p := range s.byHandle {
+		if p != nil {
+			s.beAlone(p)
+		}
 	}
 }
 
@@ -264,6 +276,15 @@ func (s *shard) admit(p *parked) {
 	p.sent = first.Add(-s.broker.opts.Heartbeat).UnixNano()
 	s.clock.add(p, s.now, first)
 	s.parked.Add(1)
+	if ended := p.backlog; ended != nil {
+		p.backlog = nil
+		s.sayGoodbye(p, ended.end)
+		return
+	}
+	if ending := s.broker.ending.Load(); ending != nil { // who ends all may have looked where it wasn't yet, or no more
+		s.sayGoodbye(p, ending.error)
+		return
+	}
 
 	s.topics = appendOwnTopics(s.topics[:0], p.session)
 	own, err := s.broker.readInto(context.Background(), s.scratch[:0], s.topics, p.at, 1)

@@ -20,6 +20,10 @@ func (s *shard) endThose(e ending) {
 		heir.end(e.cause)
 		return
 	}
+	if !e.p.listed && !e.p.gone && e.p.backlog == nil { // it is on its way: admit ends it
+		e.p.backlog = &backlog{end: e.cause}
+		return
+	}
 	s.sayGoodbye(e.p, e.cause)
 }
 

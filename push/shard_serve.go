@@ -103,7 +103,7 @@ func (s *shard) serveLate(c *crowd, most int) (n int) {
 	if len(list) > 0 && len(c.step) > 0 && list[0].at.Beyond(c.at) {
 		s.serveCrowd(c) // nothing else may do so, if its topics are quiet
 	}
-	for ; n < most && len(list) > 0; n++ {
+	for looks := len(list); n < min(most, looks); n++ {
 		p := list[0]
 		list[0] = nil
 		list = list[1:]
@@ -188,7 +188,7 @@ func (s *shard) serveOne(p *parked) {
 	}
 	w.private = anyPrivate(w.entries)
 	s.give(p, w)
-	if !anyOwn(w.dropped) {
+	if w.complete && !anyOwn(w.dropped) { // else something of its own may lie behind what was read
 		s.arrive(p, w)
 	}
 	if !p.inStep() && !p.gone && p.backlog == nil {

@@ -34,10 +34,13 @@ type sink struct {
 	busy     bool          // with one
 	left     bool          // the client
 	closed   chan struct{}
+	unread   chan struct{} // closed when a read's deadline is over
 	notify   func(gone bool)
 }
 
-func newSink() *sink { return &sink{header: http.Header{}, closed: make(chan struct{})} }
+func newSink() *sink {
+	return &sink{header: http.Header{}, closed: make(chan struct{}), unread: make(chan struct{})}
+}
 
 func (w *sink) Header() http.Header { return w.header }
 
@@ -232,8 +235,23 @@ func (c *sinkConn) Close() error {
 	return nil
 }
 
-func (c *sinkConn) Read([]byte) (int, error)        { <-c.closed; return 0, net.ErrClosed }
-func (c *sinkConn) LocalAddr() net.Addr             { return &net.TCPAddr{} }
-func (c *sinkConn) RemoteAddr() net.Addr            { return &net.TCPAddr{} }
-func (c *sinkConn) SetDeadline(d time.Time) error   { return c.SetWriteDeadline(d) }
-func (c *sinkConn) SetReadDeadline(time.Time) error { return nil }
+func (c *sinkConn) Read([]byte) (int, error) {
+	select {
+	case <-c.closed:
+	case <-c.unread:
+	}
+	return 0, net.ErrClosed
+}
+func (c *sinkConn) LocalAddr() net.Addr           { return &net.TCPAddr{} }
+func (c *sinkConn) RemoteAddr() net.Addr          { return &net.TCPAddr{} }
+func (c *sinkConn) SetDeadline(d time.Time) error { return c.SetWriteDeadline(d) }
+func (c *sinkConn) SetReadDeadline(d time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d.IsZero() {
+		c.unread = make(chan struct{})
+	} else {
+		close(c.unread)
+	}
+	return nil
+}

@@ -65,6 +65,26 @@ func (t *rawTransport) watchGone(gone context.CancelCauseFunc) {
 	}
 }
 
+// watchWhile calls gone when the client leaves, until stop is called.
+func (t *rawTransport) watchWhile(gone context.CancelCauseFunc) (stop func()) {
+	ended := make(chan struct{})
+	var stopped atomic.Bool
+	go func() {
+		defer close(ended)
+		t.watchGone(func(error) {
+			if !stopped.Load() {
+				gone(nil)
+			}
+		})
+	}()
+	return func() {
+		stopped.Store(true)
+		t.conn.SetReadDeadline(time.Unix(1, 0))
+		<-ended
+		t.conn.SetReadDeadline(time.Time{})
+	}
+}
+
 // open leaves the head of the answer to the first write, which follows.
 func (t *rawTransport) open(first []byte) error {
 	t.unsent = append(t.unsent, first...)

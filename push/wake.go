@@ -83,6 +83,9 @@ func (b *Broker) news(topic string) {
 	} else if user, ok := strings.CutPrefix(topic, topicUser); ok {
 		b.streams.wakeUser(user)
 	} else {
+		if topic == "" {
+			b.shards.post(func(in *inbox) { in.all = true })
+		}
 		b.wakes.wake(topic)
 	}
 }
@@ -136,7 +139,6 @@ func (b *Broker) dispatch() {
 		topics := b.wakes.take()
 		if _, any := topics[""]; any {
 			b.streams.wake(topicAll) // every audience follows it
-			b.shards.post(func(in *inbox) { in.all = true })
 			continue
 		}
 		for topic := range topics {

@@ -15,6 +15,7 @@ type window struct {
 	bytes      []byte // the frames of the entries behind each other
 	starts     []int  // of each entry in bytes
 	whole      bool   // nothing is left behind it
+	complete   bool   // the read found all there was, though not all of it may be in the window
 	gap        bool
 	farBehind  bool     // SkipToLatest has to act
 	chained    bool     // one partition: a place before an entry is told by its offset
@@ -40,6 +41,7 @@ func (w *window) read(b *Broker, slow SlowPolicy, topics []string, after, limit 
 	w.gap = len(batch.Gaps) > 0
 	w.farBehind = slow == SkipToLatest && batch.Behind > b.opts.Limits.MaxBehind
 	w.whole = len(batch.Entries) == batch.Behind || len(batch.Entries) == 0 // the latter, lest a log that counts wrongly keep us busy
+	w.complete = w.whole
 	w.cutOff(limit)
 	if slow == Conflate {
 		w.entries = conflate(w.entries)
@@ -108,7 +110,7 @@ func (w *window) place(at eventlog.Cursor, first, last int) eventlog.Cursor {
 
 // covers tells whether who stands at a place may be served from the window.
 func (w *window) covers(at eventlog.Cursor) bool {
-	if at.Epoch() != w.next.Epoch() || !w.next.Beyond(at) {
+	if !w.next.Beyond(at) || at.Beyond(w.next) { // also of another epoch, or further in another partition
 		return false
 	}
 	return !w.from.Beyond(at) && (w.chained || !at.Beyond(w.from))
