@@ -89,11 +89,11 @@ func TestAStreamIsEndedOnItsWayToAShard(t *testing.T) {
 	b.OnDetach(func() {
 		release := b.HoldUsers()
 		go func() {
-			time.Sleep(20 * time.Millisecond) // it waits to get into its user's list
+			<-time.After(20 * time.Millisecond) // it waits to get into its user's list
 			for s := range b.Sessions() {
 				b.Revoke(s.ID)
 			}
-			time.Sleep(20 * time.Millisecond) // the shard has got the note
+			<-time.After(20 * time.Millisecond) // the shard has got the note
 			release()
 		}()
 	})
@@ -111,7 +111,7 @@ func TestAStreamIsEndedOnItsWayToAShard(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Error("not ended")
 	}
-	time.Sleep(50 * time.Millisecond)
+	<-time.After(50 * time.Millisecond)
 	if n, stats := b.UserStreams("u"), b.Stats(); n != 0 || stats.Connections != 0 || stats.Parked != 0 {
 		t.Errorf("%d streams of the user, %+v", n, stats)
 	}
@@ -124,7 +124,7 @@ type unsure struct {
 }
 
 func (l *unsure) Append(ctx context.Context, events ...eventlog.Event) ([]eventlog.Cursor, error) {
-	time.Sleep(time.Second)
+	<-time.After(time.Second)
 	c, err := l.Log.Append(ctx, events...)
 	if l.on.Load() {
 		return nil, errors.New("connection reset")
@@ -157,7 +157,7 @@ type hung struct {
 }
 
 func (l *hung) Append(ctx context.Context, events ...eventlog.Event) ([]eventlog.Cursor, error) {
-	time.Sleep(time.Second)
+	<-time.After(time.Second)
 	if l.hang.Load() {
 		<-ctx.Done()
 		return nil, ctx.Err()
