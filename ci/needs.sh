@@ -10,12 +10,19 @@ needs() {
 		curl     curl           the tests of the HTTP surface
 		chromium chromium       the tests with a browser's EventSource
 		nginx    nginx          the tests behind a proxy
+		postgres postgresql     the tests of migrations
+		mariadbd mariadb-server the tests of migrations
 	END
+}
+
+# Debian keeps PostgreSQL's programs off the PATH, in a folder for each version.
+present() {
+	command -v "$1" || compgen -G "/usr/lib/postgresql/*/bin/$1" || compgen -G "/usr/sbin/$1"
 }
 
 missing=()
 while read -r program packages purpose; do
-	command -v "$program" >/dev/null && continue
+	present "$program" >/dev/null && continue
 	echo "missing: $program, for $purpose"
 	IFS=, read -ra names <<<"$packages"
 	missing+=("${names[@]}")

@@ -32,11 +32,16 @@ type statement struct {
 	renames string   // SQLite: the name that it gives to a table
 	sets    string   // session: what it sets, "" if that isn't known
 	literal bool     // session: it does the same at any time
+	code    bool     // it calls code that can have commits of its own: when it fails a part of it may stand
 	why     string   // alone: a few words why it can't be in a transaction
 }
 
 // object is a thing of the catalog.
-type object struct{ kind, schema, name string }
+type object struct {
+	Kind   string `json:"kind"`
+	Schema string `json:"schema,omitempty"`
+	Name   string `json:"name"`
+}
 
 // headTokens is how far classify looks: a column list can be long, but the words that matter come first.
 const headTokens = 256
@@ -180,7 +185,7 @@ func (p phrase) name(kind string) (object, phrase, bool) {
 	}
 	switch len(parts) {
 	case 1:
-		return object{kind: kind, name: parts[0]}, p, true
+		return object{Kind: kind, Name: parts[0]}, p, true
 	case 2:
 		return object{kind, parts[0], parts[1]}, p, true
 	}
@@ -230,7 +235,7 @@ func classifyPostgres(p phrase) statement {
 			if o, _, ok := rest.name("index"); ok {
 				if on, ok := p.after("on"); ok { // an index lives in its table's schema
 					if table, _, ok := on.skip("only").name("table"); ok {
-						o.schema = table.schema
+						o.Schema = table.Schema
 					}
 				}
 				s.objects = []object{o}
@@ -267,7 +272,7 @@ func classifyPostgres(p phrase) statement {
 func classifyPostgresRest(p phrase) statement {
 	switch {
 	case p.hasOne("call", "do", "execute"):
-		return statement{nature: inTx, sets: codeInside}
+		return statement{nature: inTx, code: true}
 	case p.hasOne("set", "reset", "discard", "prepare", "deallocate", "load", "listen", "unlisten"):
 		return statement{nature: session, literal: true, sets: setting(p)}
 	case p.has("create") && (p.contains("temp", "table") || p.contains("temporary", "table")):
@@ -275,9 +280,6 @@ func classifyPostgresRest(p phrase) statement {
 	}
 	return statement{}
 }
-
-// codeInside marks, in statement.sets, PostgreSQL's statements that may hold commands to the transaction of their own.
-const codeInside = "code"
 
 // from returns the phrase without its first words.
 func (p phrase) from(n int) phrase { return phrase{p.tokens[min(n, len(p.tokens)):], p.dialect} }
@@ -300,17 +302,17 @@ func classifySQLite(p phrase) statement {
 		return classifyPragma(p)
 	case p.has("drop", "table"):
 		if o, _, ok := p.from(2).name("table"); ok {
-			return statement{drops: strings.ToLower(o.name)}
+			return statement{drops: strings.ToLower(o.Name)}
 		}
 	case p.has("alter", "table"):
 		if rest, ok := p.after("rename", "to"); ok {
 			if o, _, ok := rest.name("table"); ok {
-				return statement{renames: strings.ToLower(o.name)}
+				return statement{renames: strings.ToLower(o.Name)}
 			}
 		}
 	case p.has("create", "table"): // a rebuild may also copy away, drop, and create anew under the name
 		if o, _, ok := p.from(2).name("table"); ok {
-			return statement{renames: strings.ToLower(o.name)}
+			return statement{renames: strings.ToLower(o.Name)}
 		}
 	case p.has("create") && (p.contains("temp", "table") || p.contains("temporary", "table")):
 		return statement{temp: true}

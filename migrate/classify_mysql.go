@@ -18,7 +18,7 @@ func classifyMySQL(p phrase) statement {
 	case p.hasOne("grant", "revoke", "analyze", "optimize", "repair", "check", "flush", "cache", "reset", "purge"):
 		return statement{nature: alone, repeat: p.hasOne("grant", "analyze", "optimize", "repair", "check", "flush", "cache"), why: "it commits by itself"}
 	}
-	s := statement{nature: alone, why: "it commits by itself"}
+	s := statement{nature: alone, why: "it commits by itself", code: p.hasOne("call", "execute", "begin")}
 	s.temp = (p.has("create") || p.has("drop")) && p.contains("temporary")
 	s.objects = objectsMySQL(p)
 	return s
@@ -85,7 +85,7 @@ func objectsMySQL(p phrase) []object {
 
 // alteredMySQL adds what an ALTER TABLE renames its table to, and gives up on those that don't show in a table's definition.
 func alteredMySQL(p phrase, o object, behind phrase) []object {
-	if !p.has("alter") || o.kind != "table" {
+	if !p.has("alter") || o.Kind != "table" {
 		return []object{o}
 	}
 	for _, hidden := range []string{"truncate", "exchange", "discard", "import"} { // of a partition or a tablespace: data, not definition

@@ -131,6 +131,8 @@ type attempt struct {
 	rows  int64
 	done  int // statements whose effect stands
 	at    int // the statement that is on its way, 0 if none is
+
+	committedByItself bool // code sent a statement that does
 }
 
 func (r *run) step(ctx context.Context, step *Step) (StepResult, error) {
@@ -289,6 +291,7 @@ func (a *attempt) call(ctx context.Context) (err error) {
 		err = a.step.script.code(ctx, db)
 	}()
 	took := time.Since(begun)
+	a.committedByItself = db.alone.Load()
 	hooks.statement(Progress{Step: a.step, N: 1, Done: true, Took: took, Rows: db.rows, Err: err})
 	if err != nil {
 		return fmt.Errorf("the code of %s: %w", a.step.Ref, err)

@@ -2,10 +2,8 @@ package migrate
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"sync/atomic"
 )
 
 // atomic runs a step as one transaction, together with its row in the ledger.
@@ -186,45 +184,4 @@ func (a *attempt) checkReferences(ctx context.Context, before []string) error {
 		return nil
 	}
 	return fmt.Errorf("%w: before it there were %d, with it there are %d: %s", ErrForeignKeys, len(before), len(after), some(after))
-}
-
-// codeDB is what code talks to.
-type codeDB struct {
-	run   *run
-	rows  int64
-	ended atomic.Bool
-}
-
-var errEnded = errors.New("migrate: the migration's function has returned, and its DB ended with it")
-
-func (d *codeDB) end() { d.ended.Store(true) }
-
-// ExecContext is that of database/sql.
-func (d *codeDB) ExecContext(ctx context.Context, query string, args ...any) (res sql.Result, err error) {
-	if d.ended.Load() {
-		return nil, errEnded
-	}
-	err = d.run.do(ctx, func(ctx context.Context) error {
-		res, err = d.run.conn.ExecContext(ctx, query, args...)
-		return err
-	})
-	if err == nil {
-		if n, err := res.RowsAffected(); err == nil {
-			d.rows += n
-		}
-	}
-	return res, err
-}
-
-// QueryContext is that of database/sql.
-func (d *codeDB) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if d.ended.Load() {
-		return nil, errEnded
-	}
-	return d.run.conn.QueryContext(ctx, query, args...)
-}
-
-// QueryRowContext is that of database/sql.
-func (d *codeDB) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return d.run.conn.QueryRowContext(ctx, query, args...)
 }

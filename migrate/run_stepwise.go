@@ -287,7 +287,7 @@ func (a *attempt) settled(ctx context.Context, e entry, s statement, note announ
 		_ = a.m.server.waitForLocks(bounded, a.conn, false)
 	}
 	after, err := a.m.server.probe(bounded, a.conn, s.objects)
-	if err == nil && after == note.Catalog && (len(s.objects) > 0 || !a.runsCode(s)) {
+	if err == nil && after == note.Catalog && !s.code {
 		err = a.write(bounded, func(ctx context.Context) error { return a.l.withdraw(ctx, a.conn, ref, e.first) })
 	} else {
 		e.state, e.err = failed, oneLine(cause)
@@ -295,9 +295,6 @@ func (a *attempt) settled(ctx context.Context, e entry, s statement, note announ
 	}
 	return errors.Join(cause, err)
 }
-
-// runsCode tells whether a statement that failed may have done a part: what it calls can have commits of its own.
-func (a *attempt) runsCode(s statement) bool { return len(s.objects) == 0 && !s.repeat }
 
 // checkIndex sees that an index is good: with IF NOT EXISTS an invalid one that was there before counts as success.
 func (a *attempt) checkIndex(ctx context.Context, s statement, st lexer.Statement) error {
@@ -308,7 +305,7 @@ func (a *attempt) checkIndex(ctx context.Context, s statement, st lexer.Statemen
 	if err != nil || !strings.Contains(text, ": invalid") {
 		return err
 	}
-	return a.fault(st, fmt.Errorf("the index %s was there before and is invalid: drop it, and run this again", s.objects[0].name))
+	return a.fault(st, fmt.Errorf("the index %s was there before and is invalid: drop it, and run this again", s.objects[0].Name))
 }
 
 // codeBlock runs code that can't be rolled back as a whole. Its data statements are one transaction with the journal, if it wants one.
@@ -317,7 +314,7 @@ func (a *attempt) codeBlock(ctx context.Context) error {
 		return nil
 	}
 	e := entry{first: 1, last: 1, marks: markOfAll(a.step.shape.marks), state: done, sql: "Go code"}
-	s := statement{nature: alone}
+	s := statement{nature: alone, code: true}
 	note, err := a.announce(ctx, e, s)
 	if err != nil {
 		return err
@@ -330,6 +327,7 @@ func (a *attempt) codeBlock(ctx context.Context) error {
 	}
 	if err := a.call(ctx); err != nil {
 		a.rollback(ctx)
+		s.code = a.committedByItself
 		return a.settled(ctx, e, s, note, err)
 	}
 	bounded, cancel := own(ctx)

@@ -152,7 +152,7 @@ func (s *mysql) probe(ctx context.Context, q querier, objects []object) (string,
 }
 
 func (s *mysql) definition(ctx context.Context, q querier, o object) ([]string, error) {
-	rows, err := q.QueryContext(ctx, "SHOW CREATE "+strings.ToUpper(o.kind)+" "+quoted(o, s.quote))
+	rows, err := q.QueryContext(ctx, "SHOW CREATE "+strings.ToUpper(o.Kind)+" "+quoted(o, s.quote))
 	if err != nil {
 		n := number(err, "Number")
 		for _, code := range absent {

@@ -172,7 +172,7 @@ func (*postgres) probe(ctx context.Context, q querier, objects []object) (string
 	var text strings.Builder
 	for _, o := range objects {
 		var query string
-		switch o.kind {
+		switch o.Kind {
 		case "index":
 			query = "SELECT CASE WHEN i.indisvalid AND i.indisready THEN 'valid ' ELSE 'invalid ' END || pg_get_indexdef(i.indexrelid)" +
 				" FROM pg_catalog.pg_index i WHERE i.indexrelid = to_regclass($1)"
@@ -181,10 +181,10 @@ func (*postgres) probe(ctx context.Context, q querier, objects []object) (string
 		case "tablespace":
 			query = "SELECT oid::text FROM pg_catalog.pg_tablespace WHERE spcname = $1"
 		default:
-			return "", fmt.Errorf("migrate: no probe for %s", o.kind)
+			return "", fmt.Errorf("migrate: no probe for %s", o.Kind)
 		}
-		name := o.name
-		if o.kind == "index" {
+		name := o.Name
+		if o.Kind == "index" {
 			name = quoted(o, (&postgres{}).quote)
 		}
 		found, err := texts(ctx, q, query, name)
@@ -199,16 +199,16 @@ func (*postgres) probe(ctx context.Context, q querier, objects []object) (string
 // probed is a line of a probe's text.
 func probed(o object, found []string) string {
 	if len(found) == 0 {
-		return o.kind + " " + o.name + ": absent\n"
+		return o.Kind + " " + o.Name + ": absent\n"
 	}
-	return o.kind + " " + o.name + ": " + strings.Join(found, " ") + "\n"
+	return o.Kind + " " + o.Name + ": " + strings.Join(found, " ") + "\n"
 }
 
 func quoted(o object, quote func(string) string) string {
-	if o.schema == "" {
-		return quote(o.name)
+	if o.Schema == "" {
+		return quote(o.Name)
 	}
-	return quote(o.schema) + "." + quote(o.name)
+	return quote(o.Schema) + "." + quote(o.Name)
 }
 
 // The codes are in appendix A of PostgreSQL's manual.

@@ -19,6 +19,7 @@ import (
 	"github.com/buffkit/buffkit/migrate"
 	"github.com/buffkit/buffkit/migrate/dialect"
 
+	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 )
@@ -40,12 +41,29 @@ func TestMain(m *testing.M) {
 var startPostgres = sync.OnceValues(func() (*servers.PostgresDB, error) {
 	p, err := servers.Postgres()
 	if err == nil {
-		stops = append(stops, p.Stop)
+		stopLater(p.Stop)
 	}
 	return p, err
 })
 
-var stops []func() error
+var startMariaDB = sync.OnceValues(func() (*servers.MariaDBServer, error) {
+	m, err := servers.MariaDB()
+	if err == nil {
+		stopLater(m.Stop)
+	}
+	return m, err
+})
+
+var (
+	stopsMu sync.Mutex // guards what follows
+	stops   []func() error
+)
+
+func stopLater(stop func() error) {
+	stopsMu.Lock()
+	defer stopsMu.Unlock()
+	stops = append(stops, stop)
+}
 
 func stopServers() (code int) {
 	for _, stop := range stops {
@@ -63,6 +81,8 @@ type target struct {
 	dialect dialect.Dialect
 	// fresh makes an empty database and returns its driver and connection string.
 	fresh func(t *testing.T) (driver, dsn string)
+	// wipe empties one, where that is quicker.
+	wipe []string
 }
 
 var databases atomic.Int64
@@ -70,7 +90,7 @@ var databases atomic.Int64
 var (
 	onSQLite = target{"sqlite", dialect.SQLite, func(t *testing.T) (string, string) {
 		return "sqlite", "file:" + filepath.Join(t.TempDir(), "app.db")
-	}}
+	}, nil}
 	onPostgres = target{"postgres", dialect.Postgres, func(t *testing.T) (string, string) {
 		t.Helper()
 		server, err := startPostgres()
@@ -86,14 +106,30 @@ var (
 			}
 		})
 		return "pgx", server.URL(name)
-	}}
+	}, []string{"DROP SCHEMA public CASCADE", "CREATE SCHEMA public"}}
+	onMariaDB = target{"mariadb", dialect.MariaDB, func(t *testing.T) (string, string) {
+		t.Helper()
+		server, err := startMariaDB()
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := openDB(t, "mysql", server.DSN(""))
+		name := fmt.Sprintf("test%d_%d", os.Getpid(), databases.Add(1))
+		mustExec(t, db, "CREATE DATABASE "+name)
+		t.Cleanup(func() {
+			if _, err := db.Exec("DROP DATABASE " + name); err != nil {
+				t.Error(err)
+			}
+		})
+		return "mysql", server.DSN(name)
+	}, []string{"DROP TABLE IF EXISTS t, u, buffkit_migrations, buffkit_migrations_journal"}}
 )
 
 // everywhere runs a test on each database.
 func everywhere(t *testing.T, test func(t *testing.T, on target)) {
 	t.Helper()
 	t.Parallel()
-	for _, on := range []target{onSQLite, onPostgres} {
+	for _, on := range []target{onSQLite, onPostgres, onMariaDB} {
 		t.Run(on.name, func(t *testing.T) {
 			t.Parallel()
 			test(t, on)
