@@ -146,7 +146,11 @@ func (r *run) do(ctx context.Context, f func(ctx context.Context) error) error {
 
 // watch stands by while a statement runs.
 func (r *run) watch(ctx context.Context, finished <-chan struct{}, drop func()) {
-	look := time.NewTicker(lookAfter)
+	every := lookAfter
+	if t := r.m.opts.LockTimeout; t > 0 {
+		every = min(every, t/2)
+	}
+	look := time.NewTicker(every)
 	defer look.Stop()
 	for {
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -17,6 +18,7 @@ type wire struct {
 	n      atomic.Int64
 	before func(n int64, query string)
 	after  func(n int64, query string, err error)
+	lose   func(n int64, query string) bool // the answer never arrives, and the connection is gone
 }
 
 // open opens a database whose connections all go through the wire.
@@ -56,16 +58,20 @@ func (c wireConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wireConn{conn, c.w}, nil
+	return &wireConn{Conn: conn, w: c.w}, nil
 }
 
 // wireConn is a connection of the three drivers, all of which take queries without preparing them.
 type wireConn struct {
 	driver.Conn
-	w *wire
+	w    *wire
+	lost bool
 }
 
 func (c *wireConn) around(query string, f func() error) error {
+	if c.lost {
+		return errLost
+	}
 	n := c.w.n.Add(1)
 	if c.w.before != nil {
 		c.w.before(n, query)
@@ -74,8 +80,14 @@ func (c *wireConn) around(query string, f func() error) error {
 	if c.w.after != nil {
 		c.w.after(n, query, err)
 	}
+	if c.w.lose != nil && c.w.lose(n, query) {
+		c.lost = true
+		return errLost
+	}
 	return err
 }
+
+var errLost = errors.New("the connection was cut by the test")
 
 func (c *wireConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
 	err = c.around(query, func() error {
