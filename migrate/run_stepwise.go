@@ -41,7 +41,9 @@ func (a *attempt) stepwise(ctx context.Context) error {
 		return a.l.finish(ctx, a.conn, row, down, a.times)
 	}
 	if err := a.write(ctx, finish); err != nil {
-		return a.fail(LeftPart, err) // the next run finds all statements done, and comes here
+		if err := a.finished(ctx, err); err != nil {
+			return err
+		}
 	}
 	if a.step.Direction == Up {
 		a.seq++
@@ -86,7 +88,9 @@ func (a *attempt) rowBegun() *row {
 // leave says what a failed step leaves. If none of it took effect, its row goes too.
 func (a *attempt) leave(ctx context.Context, cause error) error {
 	if !a.alive(ctx) {
-		return a.fail(LeftUnclear, cause)
+		if err := a.findOut(ctx); err != nil {
+			return a.fail(LeftUnclear, cause)
+		}
 	}
 	if a.done > 0 || len(a.openEntries(ctx)) > 0 {
 		return a.fail(LeftPart, cause)
@@ -110,6 +114,53 @@ func (a *attempt) leave(ctx context.Context, cause error) error {
 		a.step.row.state = Applied
 	}
 	return failed
+}
+
+// findOut reads on a new connection how far the step came. The connection has the lock for the work only when the old one has ended in the server, and
+// whoever else has got the other lock by now waits for that one.
+func (a *attempt) findOut(ctx context.Context) error {
+	r, err := a.reread(ctx)
+	if err != nil {
+		return err
+	}
+	if r == nil || r.state == Applied {
+		return fmt.Errorf("%w: %s isn't unfinished any more", ErrLockLost, a.step.Ref)
+	}
+	a.step.row, a.step.Done, a.done, a.took, a.rows = r, r.done(), r.done(), 0, 0
+	bounded, cancel := own(ctx)
+	defer cancel()
+	return a.resolve(bounded)
+}
+
+func (a *attempt) reread(ctx context.Context) (*row, error) {
+	bounded, cancel := own(ctx)
+	defer cancel()
+	if !a.alive(bounded) {
+		if !a.m.server.cancels() {
+			return nil, errors.New("migrate: the connection is gone")
+		}
+		if err := a.connect(bounded); err != nil {
+			return nil, err
+		}
+	}
+	b, err := a.l.read(bounded, a.conn)
+	if err != nil {
+		return nil, err
+	}
+	return b.get(a.step.Ref), nil
+}
+
+// finished finds out whether the last write of a step took effect, of which the answer was lost. If it didn't, the next run finds all
+// statements done, and writes it.
+func (a *attempt) finished(ctx context.Context, cause error) error {
+	r, err := a.reread(ctx)
+	switch {
+	case err != nil:
+		return a.fail(LeftUnclear, errors.Join(cause, err))
+	case a.step.Direction == Up && r != nil && r.state == Applied, a.step.Direction == Down && r == nil:
+		return nil
+	}
+	return a.fail(LeftPart, cause)
 }
 
 // openEntries are what the journal has besides what is done: a statement that failed and may have left something.

@@ -211,3 +211,5 @@ func number(t *testing.T, db *sql.DB, query string) (n int) {
 func quiet(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
+
+func dirFS(folder string) fs.FS { return os.DirFS(folder) }
