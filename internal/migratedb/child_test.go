@@ -21,25 +21,30 @@ const (
 	childVar  = "BUFFKIT_MIGRATE_CHILD"
 	dsnVar    = "BUFFKIT_MIGRATE_DSN"
 	folderVar = "BUFFKIT_MIGRATE_FOLDER"
+	queryVar  = "BUFFKIT_MIGRATE_QUERY" // instead of n
 )
 
 func child() int {
 	args := strings.Fields(os.Getenv(childVar))
-	n, err := strconv.ParseInt(args[3], 10, 64)
-	if err != nil {
-		panic(err)
+	at := func(n int64, query string) bool { return query == os.Getenv(queryVar) }
+	if os.Getenv(queryVar) == "" {
+		number, err := strconv.ParseInt(args[3], 10, 64)
+		if err != nil {
+			panic(err)
+		}
+		at = func(n int64, _ string) bool { return n == number }
 	}
 	w := &wire{}
 	switch args[4] {
 	case "before":
-		w.before = func(at int64, _ string) {
-			if at == n {
+		w.before = func(n int64, query string) {
+			if at(n, query) {
 				killSelf()
 			}
 		}
 	case "after":
-		w.after = func(at int64, _ string, _ error) {
-			if at == n {
+		w.after = func(n int64, query string, _ error) {
+			if at(n, query) {
 				killSelf()
 			}
 		}
