@@ -12,6 +12,7 @@ needs() {
 		nginx    nginx          the tests behind a proxy
 		postgres postgresql     the tests of migrations
 		mariadbd mariadb-server the tests of migrations
+		pgbouncer pgbouncer     the tests of migrations through a pooler
 	END
 }
 

@@ -21,7 +21,8 @@ const (
 	// SessionLock is a lock of the server's that ends with its connection: pg_try_advisory_lock, GET_LOCK.
 	SessionLock
 	// LeaseLock is a row in a table of its own, renewed while the run lasts. It is for a pooler in transaction mode, behind which
-	// a connection isn't one. After a kill it takes up to leaseTime until the next runner may begin.
+	// a connection isn't one. After a kill it takes up to leaseTime until the next runner may begin, and that one doesn't wait for a
+	// statement which the killed one has left in the server. The DSN must keep the driver from preparing statements, as poolers ask.
 	LeaseLock
 )
 

@@ -46,6 +46,7 @@ type Plan struct {
 	Warnings []string        `json:"warnings,omitempty"`
 
 	table string
+	begin string
 	first bool // the ledger is to be made
 	prior *book
 }
@@ -128,7 +129,7 @@ func (m *Migrator) plan(ctx context.Context, goal Goal, l *ledger, q querier) (*
 		return nil, err
 	}
 	p := &planner{m: m, goal: goal, files: files, book: b, ledger: l, q: q, ctx: ctx, problems: problems,
-		plan: &Plan{Dialect: m.dialect, table: l.table, first: !b.exists, prior: b}}
+		plan: &Plan{Dialect: m.dialect, table: l.table, begin: m.server.begin(), first: !b.exists, prior: b}}
 	if len(problems) == 0 { // of half a set everything else would look wrong
 		if err := p.make(); err != nil {
 			return nil, err

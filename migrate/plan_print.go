@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/buffkit/buffkit/migrate/dialect"
 )
 
 // Print writes the plan as SQL with comments: every statement that Run would send for it, in their order, and where transactions
@@ -46,7 +44,7 @@ func (s *Step) print(b *bufio.Writer, p *Plan) error {
 		b.WriteString("PRAGMA foreign_keys = OFF;\n")
 	}
 	if s.Atomic {
-		fmt.Fprintf(b, "%s;\n", beginOf(p.Dialect))
+		fmt.Fprintf(b, "%s;\n", p.begin)
 	}
 	for st, err := range s.SQL() {
 		if err != nil {
@@ -66,12 +64,4 @@ func (s *Step) print(b *bufio.Writer, p *Plan) error {
 		b.WriteString("COMMIT;\n")
 	}
 	return nil
-}
-
-func beginOf(d dialect.Dialect) string {
-	s, err := newServer(d, &Options{})
-	if err != nil {
-		return "BEGIN"
-	}
-	return s.begin()
 }

@@ -112,6 +112,10 @@ func (r *run) connect(ctx context.Context) error {
 	})
 }
 
+// pooled tells whether a pooler may stand between: then the number of the connection in the server may be another client's by now, and only the
+// driver can stop what it runs.
+func (r *run) pooled() bool { return r.lock.lease != nil && r.m.server.cancels() }
+
 // How a statement is stopped, and how its waiting is looked at.
 const (
 	cancelEvery = 200 * time.Millisecond
@@ -125,7 +129,7 @@ func (r *run) do(ctx context.Context, f func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
-	if !r.m.server.cancels() {
+	if !r.m.server.cancels() || r.pooled() {
 		return f(ctx)
 	}
 	inner, drop := context.WithCancel(context.WithoutCancel(ctx))

@@ -120,6 +120,9 @@ func (a *attempt) committed(ctx context.Context, cause error) error {
 	bounded, cancel := own(ctx)
 	defer cancel()
 	if a.m.server.cancels() && !a.alive(bounded) {
+		if a.pooled() {
+			return a.fail(LeftUnclear, cause)
+		}
 		if err := a.connect(bounded); err != nil {
 			return a.fail(LeftUnclear, errors.Join(cause, err))
 		}

@@ -136,7 +136,7 @@ func (a *attempt) reread(ctx context.Context) (*row, error) {
 	bounded, cancel := own(ctx)
 	defer cancel()
 	if !a.alive(bounded) {
-		if !a.m.server.cancels() {
+		if !a.m.server.cancels() || a.pooled() { // without the lock for the work the old one may still be at it
 			return nil, errors.New("migrate: the connection is gone")
 		}
 		if err := a.connect(bounded); err != nil {

@@ -69,11 +69,11 @@ type fault struct {
 func newServer(d dialect.Dialect, o *Options) (server, error) {
 	switch d {
 	case dialect.Postgres:
-		return &postgres{lockTimeout: o.LockTimeout}, nil
+		return &postgres{lockTimeout: o.LockTimeout, leased: o.Lock == LeaseLock}, nil
 	case dialect.SQLite:
 		return &sqlite{}, nil
 	case dialect.MySQL, dialect.MariaDB:
-		return &mysql{dialect: d, lockTimeout: o.LockTimeout}, nil
+		return &mysql{dialect: d, lockTimeout: o.LockTimeout, leased: o.Lock == LeaseLock}, nil
 	}
 	return nil, fmt.Errorf("migrate: %v is no dialect: use dialect.Postgres, MySQL, MariaDB or SQLite", d)
 }
