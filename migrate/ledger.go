@@ -125,13 +125,11 @@ type querier interface {
 // ledger is where the book is kept. The names are qualified, since a migration may change what the connection looks at.
 type ledger struct {
 	server
-	schema          string
-	plain           string // the table's name without schema
-	table, journal  string // quoted
-	lease           string
-	tableExists     bool
-	journalExists   bool
-	unknownLeftover error
+	schema         string
+	plain          string // the table's name without schema
+	table, journal string // quoted
+	lease          string
+	journalExists  bool
 }
 
 // openLedger finds out where the tables are.

@@ -209,9 +209,7 @@ func (p *planner) step(mig *migration, s *script, d Direction, r *row) *Step {
 	}
 	sh, err := p.m.survey(s)
 	if err != nil {
-		for _, problem := range flatten(err) {
-			p.problems = append(p.problems, problem)
-		}
+		p.problems = append(p.problems, flatten(err)...)
 		return nil
 	}
 	step.shape, step.Statements, step.Atomic, step.Notes = sh, sh.n(), sh.atomic, sh.notes

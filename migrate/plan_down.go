@@ -3,6 +3,7 @@ package migrate
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // down plans to undo, the last applied first, and returns what is undone in that order.
@@ -84,11 +85,14 @@ func (p *planner) undo(r *row) (*Step, error) {
 			return p.addDown(mig, s, r), nil
 		}
 	}
-	msg, hint := "there is no down script, neither in a file nor in the ledger", "write one: the same name that ends in .down.sql, empty if there is nothing to undo"
-	if mig == nil {
-		hint = "bring its file back, or undo it by hand, then: buffkit migrate repair " + r.ref.String() + " --forget"
+	path, hint := "", "bring its file back, or undo it by hand, then: buffkit migrate repair "+r.ref.String()+" --forget"
+	if mig != nil {
+		path, hint = mig.path, "add one"
+		if stem, ok := strings.CutSuffix(path, ".up.sql"); ok {
+			hint = "write " + stem + ".down.sql, empty if there is nothing to undo"
+		}
 	}
-	p.fail(ErrNoDown, r.ref, "", msg, hint)
+	p.fail(ErrNoDown, r.ref, path, "there is no down script, neither in a file nor in the ledger", hint)
 	return nil, nil
 }
 
