@@ -29,6 +29,8 @@ while read -r program packages purpose; do
 	missing+=("${names[@]}")
 done < <(needs)
 
+"$(dirname "$0")/mysql.sh"
+
 if [ ${#missing[@]} -eq 0 ]; then
 	echo "all there: $(needs | awk '{ printf "%s%s", sep, $1; sep = ", " }')"
 	exit 0

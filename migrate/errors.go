@@ -135,8 +135,8 @@ func (e *StepError) Error() string {
 	case LeftNothing:
 		b.WriteString("Nothing of it is left in the database.")
 	case LeftPart:
-		fmt.Fprintf(&b, "%s of its statements took effect and can't be rolled back; the journal knows it. Correct the file from there on, "+
-			"and the next run goes on behind them.", ofStatements(e.Done, e.Of))
+		fmt.Fprintf(&b, "%s of its statements took effect and can't be rolled back; the journal knows it. "+
+			"The next run goes on behind them: correct the file from there on only.", ofStatements(e.Done, e.Of))
 	case LeftUnclear:
 		b.WriteString("The connection was lost when it mattered, so it isn't known here whether it took effect. The next run finds out first.")
 	case LeftAll:

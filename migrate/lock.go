@@ -3,7 +3,6 @@ package migrate
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -221,6 +220,6 @@ func (p *pause) wait(ctx context.Context) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return errors.Join(ctx.Err(), context.Cause(ctx))
+		return ended(ctx)
 	}
 }

@@ -127,7 +127,7 @@ const (
 // the connection stays, and what became of the statement is known.
 func (r *run) do(ctx context.Context, f func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil {
-		return errors.Join(err, context.Cause(ctx))
+		return ended(ctx)
 	}
 	if !r.m.server.cancels() || r.pooled() {
 		return f(ctx)
@@ -143,7 +143,7 @@ func (r *run) do(ctx context.Context, f func(ctx context.Context) error) error {
 	close(finished)
 	<-stopped
 	if err != nil && ctx.Err() != nil {
-		return errors.Join(context.Cause(ctx), err)
+		return errors.Join(ended(ctx), err)
 	}
 	return err
 }
@@ -221,6 +221,14 @@ const ownTimeout = 30 * time.Second
 
 func own(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), ownTimeout)
+}
+
+// ended is why a context ended.
+func ended(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, ctx.Err()) {
+		return errors.Join(ctx.Err(), cause)
+	}
+	return ctx.Err()
 }
 
 // begin begins a transaction. In SQLite it waits for other writers.

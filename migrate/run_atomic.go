@@ -43,7 +43,7 @@ func (a *attempt) body(ctx context.Context) error {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return errors.Join(err, context.Cause(ctx)) // stopped behind the last statement: not committed
+		return ended(ctx) // stopped behind the last statement: not committed
 	}
 	bounded, cancel := own(ctx)
 	defer cancel()

@@ -221,7 +221,7 @@ func (a *attempt) closeBlock(ctx context.Context, open bool, err error) error {
 // statement sends one. It returns whether a transaction is open behind it.
 func (a *attempt) statement(ctx context.Context, b block, n int, st lexer.Statement, open bool) (bool, error) {
 	if err := ctx.Err(); err != nil {
-		return open, errors.Join(err, context.Cause(ctx))
+		return open, ended(ctx)
 	}
 	if !b.tx {
 		return false, a.alone(ctx, b, n, st)

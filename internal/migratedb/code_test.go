@@ -118,6 +118,7 @@ func TestWhatAMigrationSetsOnItsConnectionIsGoneForTheNext(t *testing.T) {
 		set := map[dialect.Dialect]string{
 			dialect.Postgres: "SELECT pg_catalog.set_config('search_path', '', false);\nCREATE TABLE public.a (n int);\n",
 			dialect.MariaDB:  "SET SESSION sql_mode = 'ANSI_QUOTES';\nUSE information_schema;\n",
+			dialect.MySQL:    "SET SESSION sql_mode = 'ANSI_QUOTES';\nUSE information_schema;\n",
 			dialect.SQLite:   "CREATE TABLE a (n int);\n",
 		}[on.dialect]
 		db := on.open(t)

@@ -212,6 +212,20 @@ func TestAfterTheServerCrashesInTheMiddleTheNextUpFinishes(t *testing.T) {
 		mustExec(t, admin, "CREATE DATABASE app")
 		restarts(t, onMariaDB, "mysql", server.DSN("app"), server.Server)
 	})
+	t.Run("mysql", func(t *testing.T) {
+		t.Parallel()
+		server, err := servers.MySQL()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if server.Server == nil {
+			t.Skip("the server of BUFFKIT_TEST_MYSQL_DSN isn't ours to crash")
+		}
+		t.Cleanup(func() { _ = server.Stop() })
+		admin := openDB(t, "mysql", server.DSN(""))
+		mustExec(t, admin, "CREATE DATABASE app")
+		restarts(t, onMySQL, "mysql", server.DSN("app"), server.Server)
+	})
 }
 
 func TestWaitEndsWhenTheDatabaseAnswersAndAtOnceWhenItNeverWill(t *testing.T) {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/buffkit/buffkit/migrate/dialect"
 )
 
 // twelve is a migration that tells when one of its statements was executed twice or not at all.
@@ -34,7 +32,7 @@ func concurrently(text string) string {
 
 // undoTwelve fails if one of the things isn't there.
 func undoTwelve(on target) string {
-	if on.dialect == dialect.MariaDB || on.dialect == dialect.MySQL {
+	if isMySQL(on) {
 		return "DROP INDEX t_n ON t;\nDROP TABLE u;\nDROP TABLE t;\n"
 	}
 	return "DROP INDEX t_n;\nDROP TABLE u;\nDROP TABLE t;\n"

@@ -208,7 +208,7 @@ func TestARunnerThatLostItsLeaseCommitsNothingMore(t *testing.T) {
 		if !errors.Is(err, migrate.ErrLockLost) || !errors.As(err, &failed) || failed.Ref.Version != "2" || failed.Applied != 1 {
 			t.Fatalf("%v", err)
 		}
-		if on.dialect != dialect.MariaDB && has(t, db, "teams") { // there the DDL commits by itself, and the journal has it
+		if !isMySQL(on) && has(t, db, "teams") { // there the DDL commits by itself, and the journal has it
 			t.Error("it committed")
 		}
 		mustExec(t, db, "DELETE FROM buffkit_migrations_lock")

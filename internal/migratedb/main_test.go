@@ -19,7 +19,7 @@ import (
 	"github.com/buffkit/buffkit/migrate"
 	"github.com/buffkit/buffkit/migrate/dialect"
 
-	_ "github.com/go-sql-driver/mysql"
+	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 )
@@ -27,6 +27,10 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv(childVar) != "" {
 		os.Exit(child())
+	}
+	slog.SetDefault(slog.New(slog.DiscardHandler))              // the examples have no logger
+	if err := mysql.SetLogger(&mysql.NopLogger{}); err != nil { // it would tell each connection that a test kills
+		panic(err)
 	}
 	code := m.Run()
 	code = max(code, stopServers())
@@ -48,6 +52,14 @@ var startPostgres = sync.OnceValues(func() (*servers.PostgresDB, error) {
 
 var startMariaDB = sync.OnceValues(func() (*servers.MariaDBServer, error) {
 	m, err := servers.MariaDB()
+	if err == nil {
+		stopLater(m.Stop)
+	}
+	return m, err
+})
+
+var startMySQL = sync.OnceValues(func() (*servers.MySQLServer, error) {
+	m, err := servers.MySQL()
 	if err == nil {
 		stopLater(m.Stop)
 	}
@@ -113,23 +125,38 @@ var (
 		if err != nil {
 			t.Fatal(err)
 		}
-		db := openDB(t, "mysql", server.DSN(""))
-		name := fmt.Sprintf("test%d_%d", os.Getpid(), databases.Add(1))
-		mustExec(t, db, "CREATE DATABASE "+name)
-		t.Cleanup(func() {
-			if _, err := db.Exec("DROP DATABASE " + name); err != nil {
-				t.Error(err)
-			}
-		})
-		return "mysql", server.DSN(name)
-	}, []string{"DROP TABLE IF EXISTS t, u, buffkit_migrations, buffkit_migrations_journal"}}
+		return "mysql", freshMySQL(t, server.DSN)
+	}, wipeMySQL}
+	onMySQL = target{"mysql", dialect.MySQL, func(t *testing.T) (string, string) {
+		t.Helper()
+		server, err := startMySQL()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "mysql", freshMySQL(t, server.DSN)
+	}, wipeMySQL}
 )
+
+var wipeMySQL = []string{"DROP TABLE IF EXISTS t, u, buffkit_migrations, buffkit_migrations_journal"}
+
+func freshMySQL(t *testing.T, dsn func(database string) string) string {
+	t.Helper()
+	db := openDB(t, "mysql", dsn(""))
+	name := fmt.Sprintf("test%d_%d", os.Getpid(), databases.Add(1))
+	mustExec(t, db, "CREATE DATABASE "+name)
+	t.Cleanup(func() {
+		if _, err := db.Exec("DROP DATABASE " + name); err != nil {
+			t.Error(err)
+		}
+	})
+	return dsn(name)
+}
 
 // everywhere runs a test on each database.
 func everywhere(t *testing.T, test func(t *testing.T, on target)) {
 	t.Helper()
 	t.Parallel()
-	for _, on := range []target{onSQLite, onPostgres, onMariaDB} {
+	for _, on := range []target{onSQLite, onPostgres, onMariaDB, onMySQL} {
 		t.Run(on.name, func(t *testing.T) {
 			t.Parallel()
 			test(t, on)
@@ -213,3 +240,6 @@ func quiet(t *testing.T) *slog.Logger {
 }
 
 func dirFS(folder string) fs.FS { return os.DirFS(folder) }
+
+// isMySQL tells whether DDL commits by itself.
+func isMySQL(on target) bool { return on.dialect == dialect.MySQL || on.dialect == dialect.MariaDB }

@@ -21,7 +21,7 @@ func forever(on target) string {
 	case dialect.SQLite:
 		return "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) INSERT INTO a SELECT max(x) FROM c"
 	}
-	return "INSERT INTO a SELECT SLEEP(3600)"
+	return "INSERT INTO a SELECT 1 FROM (SELECT 1 AS x UNION ALL SELECT 2) AS two WHERE SLEEP(3600)" // alone a SLEEP that is stopped is no error
 }
 
 // running counts what the server runs for this database that looks like the text.
@@ -81,7 +81,7 @@ func TestStoppingTheContextStopsTheServerAndTellsTheState(t *testing.T) {
 			t.Error("the server still runs it")
 		}
 		want, b := migrate.LeftNothing, false
-		if on.dialect == dialect.MariaDB {
+		if isMySQL(on) {
 			want, b = migrate.LeftPart, true
 		}
 		if failed.Left != want || has(t, watcher, "b") != b {

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/buffkit/buffkit/migrate"
-	"github.com/buffkit/buffkit/migrate/dialect"
 )
 
 var twoTables = files(
@@ -62,7 +61,7 @@ func TestDownAndRedoUndoInReverse(t *testing.T) {
 
 func TestAFailedMigrationLeavesNothingWhereDDLRollsBack(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
-		if on.dialect == dialect.MariaDB || on.dialect == dialect.MySQL {
+		if isMySQL(on) {
 			return // TestAfterAFailureTheCorrectedFileGoesOn
 		}
 		db := on.open(t)
