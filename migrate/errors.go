@@ -10,7 +10,7 @@ import (
 var (
 	// ErrDrift: a file isn't any more what was applied.
 	ErrDrift = errors.New("migrate: changed after it was applied")
-	// ErrMissing: the ledger has a migration that no source has.
+	// ErrMissing: the ledger has a migration that its source doesn't have.
 	ErrMissing = errors.New("migrate: applied, but its file is missing")
 	// ErrOutOfOrder: a migration that is pending has a lower version than one that was applied.
 	ErrOutOfOrder = errors.New("migrate: out of order")

@@ -74,8 +74,8 @@ type Options struct {
 	// AllowOutOfOrder runs a migration whose version is lower than one that was applied. Without it that is an error, since it is
 	// how two branches that were merged end up with two schemas.
 	AllowOutOfOrder bool
-	// AllowMissing runs although the ledger has migrations that the sources don't have: this program is older than the database,
-	// or a file is gone.
+	// AllowMissing runs although the ledger has migrations of these sources that the sources don't have: this program is older than the
+	// database, or a file is gone. Migrations of other sources are other programs', which may share the ledger.
 	AllowMissing bool
 	// Lock is how two runners are kept apart. Default AutoLock.
 	Lock LockMode
@@ -198,12 +198,13 @@ func (m *Migrator) UpTo(ctx context.Context, to Ref) (*Result, error) {
 	return m.Run(ctx, Goal{Do: DoUp, To: &to})
 }
 
-// Down undoes the last n migrations, the last applied first.
+// Down undoes the last n migrations of the sources, the last applied first.
 func (m *Migrator) Down(ctx context.Context, n int) (*Result, error) {
 	return m.Run(ctx, Goal{Do: DoDown, Steps: n})
 }
 
-// DownTo undoes the migrations of a source above a version; version 0 is all of them.
+// DownTo undoes the migrations of a source above a version; version 0 is all of them. It may be a source that is in Options.Sources no
+// more: its down scripts are in the ledger.
 func (m *Migrator) DownTo(ctx context.Context, to Ref) (*Result, error) {
 	return m.Run(ctx, Goal{Do: DoDown, To: &to})
 }
@@ -213,7 +214,7 @@ func (m *Migrator) Redo(ctx context.Context, n int) (*Result, error) {
 	return m.Run(ctx, Goal{Do: DoRedo, Steps: n})
 }
 
-// Reset undoes all migrations.
+// Reset undoes all migrations of the sources.
 func (m *Migrator) Reset(ctx context.Context) (*Result, error) {
 	return m.Run(ctx, Goal{Do: DoReset})
 }

@@ -118,7 +118,7 @@ func (r *run) create(ctx context.Context) error {
 
 func (r *run) stopped(ctx context.Context, step *Step, before int) error {
 	return &StepError{Ref: step.Ref, Direction: step.Direction, Of: step.Statements, Left: LeftNothing, Applied: before,
-		Err: fmt.Errorf("stopped before it: %w", context.Cause(ctx))}
+		Err: fmt.Errorf("stopped before it: %w", ended(ctx))}
 }
 
 // attempt is one try at a step.
@@ -152,7 +152,8 @@ func (r *run) step(ctx context.Context, step *Step) (StepResult, error) {
 			return result, r.blame(err)
 		}
 		if err := r.again(ctx, step, n, p, err); err != nil {
-			return result, err
+			failed.Err = errors.Join(err, failed.Err)
+			return result, r.blame(failed)
 		}
 		if failed.Left == LeftPart {
 			if err := r.refresh(ctx, step); err != nil {
@@ -173,10 +174,7 @@ func (r *run) again(ctx context.Context, step *Step, n int, p *pause, err error)
 	r.m.log.WarnContext(ctx, "migrate: a lock wasn't to be had in time, trying again", "migration", step.Ref.String(), "attempt", n,
 		"of", r.m.opts.Retries, "blockers", strings.Join(r.blockers, "; "))
 	r.m.opts.Hooks.retrying(retry)
-	if p.wait(ctx) != nil {
-		return r.stopped(ctx, step, 0)
-	}
-	return nil
+	return p.wait(ctx)
 }
 
 // refresh makes a step go on behind what an attempt in this run has done.

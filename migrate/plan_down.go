@@ -9,7 +9,7 @@ import (
 // down plans to undo, the last applied first, and returns what is undone in that order.
 func (p *planner) down() ([]*row, error) {
 	for _, r := range p.book.rows {
-		if r.state == Applying {
+		if r.state == Applying && p.concerns(r) {
 			p.fail(ErrUnfinished, r.ref, "", fmt.Sprintf("it was begun, %s, so there is nothing whole to undo", ofWhich(r)),
 				"finish it with up first; or undo by hand what it did, then: buffkit migrate repair "+r.ref.String()+" --forget")
 		}
@@ -40,6 +40,7 @@ func (p *planner) toUndo() (rows []*row) {
 	}
 	for _, r := range slices.Backward(p.book.rows) {
 		switch {
+		case !p.concerns(r):
 		case r.state == Undoing,
 			p.goal.Do == DoReset,
 			p.goal.To != nil && r.ref.Source == to.Source && r.ref.Version.Compare(to.Version) > 0,
@@ -48,6 +49,12 @@ func (p *planner) toUndo() (rows []*row) {
 		}
 	}
 	return rows
+}
+
+// concerns tells whether a migration may be undone by this runner: of its own sources all, of another program's those of the source that is
+// named. So can a library's tables be removed when the library is gone.
+func (p *planner) concerns(r *row) bool {
+	return p.ours(r.ref) || p.goal.To != nil && p.goal.To.Source == r.ref.Source
 }
 
 // checkDependents finds what stays and needs what goes.

@@ -9,7 +9,7 @@ import (
 // up plans what is pending. What was begun goes first: a down is finished, and its migration is pending then.
 func (p *planner) up() error {
 	for _, r := range slices.Backward(p.book.rows) {
-		if r.state == Undoing {
+		if r.state == Undoing && p.ours(r.ref) {
 			if _, err := p.undo(r); err != nil {
 				return err
 			}
@@ -106,6 +106,11 @@ func (p *planner) withSource(r Ref) Ref {
 	return r
 }
 
+// ours tells whether a migration is of a source that this runner has. Others are of another program, which shares the ledger.
+func (p *planner) ours(r Ref) bool {
+	return slices.ContainsFunc(p.m.opts.Sources, func(s Source) bool { return s.Name == r.Source })
+}
+
 // highest is the highest version of each source that was applied or begun.
 func (p *planner) highest() map[string]Version {
 	highest := map[string]Version{}
@@ -136,6 +141,7 @@ func (p *planner) checkApplied() {
 	for _, r := range p.book.rows {
 		mig := p.files.get(r.ref)
 		switch {
+		case !p.ours(r.ref):
 		case mig == nil && r.state == Applying:
 			p.fail(ErrUnfinished, r.ref, "", fmt.Sprintf("it was begun, %s, and its file is gone", ofWhich(r)),
 				fmt.Sprintf("bring the file back, or finish it by hand, then: buffkit migrate repair %s --applied", r.ref))

@@ -137,7 +137,7 @@ func (v *surveyor) take(st lexer.Statement, s statement) {
 	case pragma:
 		v.fkOff = v.fkOff || s.fkOff
 	}
-	if st.SQL != "" && v.dialect == dialect.Postgres && strings.Contains(strings.ToLower(st.SQL), "set_config") {
+	if v.dialect == dialect.Postgres && (strings.Contains(st.SQL, "set_config") || strings.Contains(st.SQL, "SET_CONFIG")) {
 		v.resets = true
 	}
 	if s.drops != "" {

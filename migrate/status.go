@@ -18,7 +18,7 @@ type Info struct {
 	State State  `json:"state"`
 	// Drifted: the file isn't any more what was applied.
 	Drifted bool `json:"drifted,omitempty"`
-	// Missing: the ledger has it and no source does.
+	// Missing: the ledger has it and its source doesn't. A source that this runner doesn't have is another program's, and nothing of it is missing.
 	Missing bool `json:"missing,omitempty"`
 	// Done is how many statements of an unfinished one are done.
 	Done       int           `json:"done,omitempty"`
@@ -42,11 +42,13 @@ func (m *Migrator) Status(ctx context.Context) ([]Info, error) {
 		return nil, err
 	}
 	var all []Info
-	for _, r := range b.rows {
-		all = append(all, info(r, files.get(r.ref)))
-	}
 	p := &planner{m: m, files: files, book: b, plan: &Plan{}}
 	p.sort()
+	for _, r := range b.rows {
+		i := info(r, files.get(r.ref))
+		i.Missing = i.Missing && p.ours(r.ref)
+		all = append(all, i)
+	}
 	for _, mig := range p.order {
 		if b.get(mig.ref) != nil {
 			continue

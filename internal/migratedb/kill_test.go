@@ -101,6 +101,36 @@ func TestAfterKillMinus9AtAnyBoundaryTheNextUpFinishes(t *testing.T) {
 	})
 }
 
+// What a killed down has begun, the next up finishes, and applies it anew.
+func TestAfterKillMinus9DuringDownTheNextUpFinishesIt(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		for _, header := range []string{"", "-- no-transaction\n"} {
+			t.Run("header "+header, func(t *testing.T) {
+				t.Parallel()
+				folder := inFolder(t, "1_twelve.up.sql", twelve(""), "1_twelve.down.sql", header+undoTwelve(on))
+				driverName, dsn := on.fresh(t)
+				for n := 1; ; n++ {
+					if n > 1 && on.wipe == nil {
+						driverName, dsn = on.fresh(t)
+					}
+					db := openDB(t, driverName, dsn)
+					if _, err := migrator(t, on, db, of(dirFS(folder))).Up(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					if err := db.Close(); err != nil {
+						t.Fatal(err)
+					}
+					if !killedAt(t, runner(t, on, driverName, dsn, folder, "down", n, "after")) {
+						t.Logf("%d boundaries", n-1)
+						return
+					}
+					finishes(t, on, driverName, dsn, folder, n)
+				}
+			})
+		}
+	})
+}
+
 func finishes(t *testing.T, on target, driverName, dsn, folder string, n int) {
 	t.Helper()
 	db := openDB(t, driverName, dsn)

@@ -66,6 +66,28 @@ func src(pairs ...string) []migrate.Source {
 	return []migrate.Source{{FS: files(append([]string{"1_a.up.sql", "CREATE TABLE good (id int);"}, pairs...)...)}}
 }
 
+func TestTwoProgramsShareALedgerAndLeaveEachOthersAlone(t *testing.T) {
+	t.Parallel()
+	db := onSQLite.open(t)
+	lib := migrator(t, onSQLite, db, migrate.Options{Sources: []migrate.Source{{Name: "lib", FS: files("1_l.up.sql", "CREATE TABLE l (n int)", "1_l.down.sql", "DROP TABLE l")}}})
+	app := migrator(t, onSQLite, db, of(twoTables))
+	for _, m := range []*migrate.Migrator{app, lib, app} {
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := app.Reset(t.Context()); err != nil || has(t, db, "users") || !has(t, db, "l") {
+		t.Fatal(err)
+	}
+	infos, err := app.Status(t.Context())
+	if err != nil || len(infos) != 3 || infos[0].Ref.Source != "lib" || infos[0].Missing {
+		t.Errorf("%+v, %v", infos, err)
+	}
+	if _, err := app.DownTo(t.Context(), migrate.Ref{Source: "lib", Version: "0"}); err != nil || has(t, db, "l") {
+		t.Errorf("a library that is gone: %v", err)
+	}
+}
+
 func TestACircleIsNamed(t *testing.T) {
 	t.Parallel()
 	m := migrator(t, onSQLite, onSQLite.open(t), migrate.Options{Sources: []migrate.Source{
