@@ -23,8 +23,9 @@ type migration struct {
 
 // set is all migrations of all sources, in the order of the sources and of their versions.
 type set struct {
-	all   []*migration
-	byRef map[Ref]*migration // by key
+	all      []*migration
+	byRef    map[Ref]*migration // by key
+	problems []Problem          // with a problem a part of the set is missing
 }
 
 // key is how versions are compared: 007 and 7 are one.
@@ -38,19 +39,18 @@ func key(r Ref) Ref {
 
 func (s *set) get(r Ref) *migration { return s.byRef[key(r)] }
 
-// load reads the sources. What is wrong with them is in the problems.
-func (m *Migrator) load() (*set, []Problem) {
+// load reads the sources.
+func (m *Migrator) load() *set {
 	s := &set{byRef: map[Ref]*migration{}}
-	var problems []Problem
 	for _, src := range m.opts.Sources {
 		migrations, err := m.loadSource(src)
 		if err != nil {
-			problems = append(problems, flatten(err)...)
+			s.problems = append(s.problems, flatten(err)...)
 			continue
 		}
 		for _, mig := range migrations {
 			if other := s.get(mig.ref); other != nil {
-				problems = append(problems, Problem{Ref: mig.ref, Path: mig.path, Msg: "its version is also that of " + other.path,
+				s.problems = append(s.problems, Problem{Ref: mig.ref, Path: mig.path, Msg: "its version is also that of " + other.path,
 					Hint: "give one of them another version", Err: ErrLedger})
 				continue
 			}
@@ -58,7 +58,7 @@ func (m *Migrator) load() (*set, []Problem) {
 			s.all = append(s.all, mig)
 		}
 	}
-	return s, problems
+	return s
 }
 
 // flatten takes joined errors apart, so that each is a problem.

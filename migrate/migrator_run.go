@@ -36,7 +36,8 @@ type StepResult struct {
 // The Result holds the complete steps even if there is an error; it is nil if nothing was begun.
 func (m *Migrator) Run(ctx context.Context, goal Goal) (*Result, error) {
 	begun := time.Now()
-	plan, err := m.Plan(ctx, goal)
+	files := m.load() // once: a file that changes from here on is found when it runs
+	plan, err := m.planOf(ctx, goal, files)
 	var wrong *PlanError
 	switch {
 	case errors.As(err, &wrong) && !m.busy(ctx):
@@ -48,7 +49,7 @@ func (m *Migrator) Run(ctx context.Context, goal Goal) (*Result, error) {
 	}
 	var res *Result
 	err = m.locked(ctx, func(r *run) error {
-		plan, err := m.plan(ctx, goal, r.l, r.conn) // as it is now, that nobody else can change it
+		plan, err := m.plan(ctx, goal, files, r.l, r.conn) // as it is now, that nobody else can change it
 		if err != nil {
 			return err
 		}

@@ -103,6 +103,10 @@ func (p *Plan) Empty() bool { return len(p.Steps) == 0 }
 // Plan says what Run would do with the database as it is now, and changes nothing. The error is a *PlanError if the migrations, or the ledger, are
 // at fault.
 func (m *Migrator) Plan(ctx context.Context, goal Goal) (*Plan, error) {
+	return m.planOf(ctx, goal, m.load())
+}
+
+func (m *Migrator) planOf(ctx context.Context, goal Goal, files *set) (*Plan, error) {
 	conn, err := m.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -112,15 +116,15 @@ func (m *Migrator) Plan(ctx context.Context, goal Goal) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.plan(ctx, goal, l, conn)
+	return m.plan(ctx, goal, files, l, conn)
 }
 
-// plan reads sources and ledger and makes a plan.
-func (m *Migrator) plan(ctx context.Context, goal Goal, l *ledger, q querier) (*Plan, error) {
+// plan reads the ledger and makes a plan.
+func (m *Migrator) plan(ctx context.Context, goal Goal, files *set, l *ledger, q querier) (*Plan, error) {
 	if err := goal.check(); err != nil {
 		return nil, err
 	}
-	files, problems := m.load()
+	problems := slices.Clone(files.problems)
 	b, err := l.read(ctx, q)
 	if err != nil {
 		if errors.Is(err, ErrLedger) {

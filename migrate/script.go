@@ -22,6 +22,7 @@ type script struct {
 	noTx   bool
 	stored bool // from the ledger, since there is no file
 	opts   *source.Options
+	shape  *shape // once it was looked through without a fault
 }
 
 func (s *script) statements() iter.Seq2[lexer.Statement, error] {
@@ -79,6 +80,18 @@ func (s *shape) sent(i int) bool {
 
 // survey goes through a script and finds what is wrong with it.
 func (m *Migrator) survey(s *script) (*shape, error) {
+	if s.shape == nil {
+		sh, err := m.look(s)
+		if err != nil {
+			return nil, err
+		}
+		s.shape = sh
+	}
+	sh := *s.shape // a plan may change its own
+	return &sh, nil
+}
+
+func (m *Migrator) look(s *script) (*shape, error) {
 	sh := &shape{}
 	if s.code != nil {
 		return m.surveyCode(s), nil

@@ -33,9 +33,9 @@ type Info struct {
 // Status lists the migrations: the applied ones in the order in which they were, then the others in theirs. It changes nothing, and needs no lock.
 // The error joins what is wrong with the sources and what the database said.
 func (m *Migrator) Status(ctx context.Context) ([]Info, error) {
-	files, problems := m.load()
-	if len(problems) > 0 {
-		return nil, &PlanError{problems}
+	files := m.load()
+	if len(files.problems) > 0 {
+		return nil, &PlanError{files.problems}
 	}
 	b, err := m.book(ctx)
 	if err != nil {
@@ -117,9 +117,9 @@ func (m *Migrator) Baseline(ctx context.Context, to Ref) error {
 	if to.Source == "" {
 		to.Source = m.opts.Sources[0].Name
 	}
-	files, problems := m.load()
-	if len(problems) > 0 {
-		return &PlanError{problems}
+	files := m.load()
+	if len(files.problems) > 0 {
+		return &PlanError{files.problems}
 	}
 	if files.get(to) == nil {
 		return fmt.Errorf("migrate: baseline at %s: %w: see status for those that there are", to, ErrUnknown)
@@ -195,9 +195,9 @@ func (m *Migrator) Repair(ctx context.Context, what Repair) error {
 	if _, err := source.ParseVersion(string(what.Ref.Version)); err != nil {
 		return fmt.Errorf("migrate: repair: %w", err)
 	}
-	files, problems := m.load()
-	if len(problems) > 0 {
-		return &PlanError{problems}
+	files := m.load()
+	if len(files.problems) > 0 {
+		return &PlanError{files.problems}
 	}
 	err := m.locked(ctx, func(r *run) error {
 		b, err := r.l.read(ctx, r.conn)
