@@ -168,6 +168,7 @@ type planner struct {
 	ledger   *ledger
 	q        querier
 	plan     *Plan
+	loose    []string     // tables whose rows no transaction rolls back
 	order    []*migration // all files, each behind what it depends on
 	problems []Problem
 }
@@ -176,7 +177,10 @@ func (p *planner) fail(err error, ref Ref, path, msg, hint string) {
 	p.problems = append(p.problems, Problem{Ref: ref, Path: path, Msg: msg, Hint: hint, Err: err})
 }
 
-func (p *planner) make() error {
+func (p *planner) make() (err error) {
+	if p.loose, err = p.m.server.loose(p.ctx, p.q, p.ledger.schema); err != nil {
+		return fmt.Errorf("migrate: ask for the engines of tables: %w", err)
+	}
 	p.sort()
 	switch p.goal.Do {
 	case DoUp:
@@ -215,6 +219,12 @@ func (p *planner) step(mig *migration, s *script, d Direction, r *row) *Step {
 	if err != nil {
 		p.problems = append(p.problems, flatten(err)...)
 		return nil
+	}
+	if sh.loose && len(p.loose) == 0 {
+		p.loose = []string{"the one that " + step.Ref.String() + " makes"}
+	}
+	if len(p.loose) > 0 {
+		sh = sh.apart("no transaction rolls back the rows of some tables: " + some(p.loose) + "; so each statement is one by itself")
 	}
 	step.shape, step.Statements, step.Atomic, step.Notes = sh, sh.n(), sh.atomic, sh.notes
 	if r != nil && r.state != Applied {

@@ -284,6 +284,7 @@ func (a *attempt) alone(ctx context.Context, b block, n int, st lexer.Statement)
 		return err
 	}
 	s := classify(st, a.m.dialect)
+	s.code = s.code || s.nature == inTx // it may change rows that nothing rolls back
 	note, err := a.announce(ctx, e, s)
 	if err != nil {
 		return err

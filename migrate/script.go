@@ -61,6 +61,7 @@ type shape struct {
 	atomic  bool // one transaction, with its row in the ledger
 	fkOff   bool // SQLite: foreign keys off around it
 	resets  bool // it changes its connection, which nobody else should get
+	loose   bool // MySQL, MariaDB: it makes a table whose rows no transaction rolls back
 	temp    int  // the first statement that makes a temporary table, 0 if none does
 	notes   []string
 }
@@ -141,6 +142,7 @@ func (v *surveyor) take(st lexer.Statement, s statement) {
 			"take it out; a migration is in one transaction where the database allows it, and only one runner works at a time")
 	case alone:
 		v.alone = true
+		v.loose = v.loose || (v.dialect == dialect.MySQL || v.dialect == dialect.MariaDB) && makesLoose(st)
 		v.takeAlone(st, s)
 	case session:
 		v.resets = true
@@ -206,6 +208,21 @@ type block struct {
 	first, last int
 	tx          bool
 	nature      nature
+}
+
+// apart returns the shape of a script none of whose statements can be rolled back: each is announced, and none is part of a transaction.
+func (s *shape) apart(why string) *shape {
+	natures := make([]nature, len(s.natures))
+	for i, n := range s.natures {
+		if n == inTx {
+			n = alone
+		}
+		natures[i] = n
+	}
+	other := *s
+	other.natures, other.atomic = natures, other.atomic && len(natures) == 0
+	other.notes = append(s.notes[:len(s.notes):len(s.notes)], why)
+	return &other
 }
 
 // blocks cuts what comes behind the first `done` statements.

@@ -29,6 +29,9 @@ type server interface {
 	// columns returns those of a table, none if there is no such table.
 	columns(ctx context.Context, q querier, schema, table string) ([]string, error)
 
+	// loose returns the tables whose rows no transaction rolls back; "new tables" if tables are made like that by default.
+	loose(ctx context.Context, q querier, schema string) ([]string, error)
+
 	// prepare sets a connection up that reads, or holds a lock. undo is what the pool's next user should not find changed.
 	prepare(ctx context.Context, q querier) (undo string, err error)
 	// open sets a connection up to work on, and returns its number.

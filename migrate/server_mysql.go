@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/buffkit/buffkit/migrate/dialect"
+	"github.com/buffkit/buffkit/migrate/lexer"
 )
 
 // mysql is MySQL and MariaDB.
@@ -52,6 +53,29 @@ func (*mysql) schema(ctx context.Context, q querier) (string, error) {
 
 func (*mysql) columns(ctx context.Context, q querier, schema, table string) ([]string, error) {
 	return texts(ctx, q, "SELECT column_name FROM information_schema.columns WHERE table_schema = ? AND table_name = ?", schema, table)
+}
+
+// looseEngines have tables whose rows are changed for good at once.
+const looseEngines = "'MyISAM', 'Aria', 'MEMORY', 'CSV', 'ARCHIVE', 'MRG_MyISAM', 'BLACKHOLE', 'FEDERATED', 'S3'"
+
+func (*mysql) loose(ctx context.Context, q querier, schema string) ([]string, error) {
+	return texts(ctx, q, "SELECT CONCAT(table_name, ' (', engine, ')') FROM information_schema.tables WHERE table_schema = ? AND engine IN ("+looseEngines+")"+
+		" UNION ALL SELECT CONCAT('new tables (', @@default_storage_engine, ')') WHERE @@default_storage_engine IN ("+looseEngines+")", schema)
+}
+
+// makesLoose tells whether a statement names one of those engines, in CREATE or ALTER TABLE … ENGINE = MyISAM.
+func makesLoose(st lexer.Statement) bool {
+	engine := false
+	for t := range st.Tokens() {
+		switch {
+		case t.Kind.Trivia(), t.Kind == lexer.Operator && t.Text == "=":
+		case engine && strings.Contains(strings.ToLower(looseEngines), "'"+strings.ToLower(strings.Trim(t.Text, "'\"`"))+"'"):
+			return true
+		default:
+			engine = t.Is("engine")
+		}
+	}
+	return false
 }
 
 func (*mysql) prepare(context.Context, querier) (string, error) { return "", nil }

@@ -86,6 +86,8 @@ func texts(ctx context.Context, q querier, query string, args ...any) (all []str
 	return all, rows.Err()
 }
 
+func (*postgres) loose(context.Context, querier, string) ([]string, error) { return nil, nil }
+
 func (*postgres) prepare(context.Context, querier) (string, error) { return "", nil }
 
 // open names the connection in pg_stat_activity, bounds its waits for locks, and has the server notice within a second when the runner is gone.

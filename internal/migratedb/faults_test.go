@@ -62,6 +62,50 @@ func TestWhereTheCatalogCantTellItAsksAndGoesOnWithTheAnswer(t *testing.T) {
 	})
 }
 
+// Rows of MyISAM are changed for good at once, in a transaction or not: a killed statement is in doubt, and isn't done twice unasked.
+func TestWhereNoTransactionRollsBackNothingIsDoneTwiceUnasked(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if !isMySQL(on) {
+			return
+		}
+		for name, pairs := range map[string][]string{
+			"a table that is there": {"2_a.up.sql", "INSERT INTO a VALUES (1);\nINSERT INTO a VALUES (2);\n"},
+			"one that it makes":     {"2_a.up.sql", "CREATE TABLE c (n int) ENGINE = Aria;\nINSERT INTO a VALUES (1);\nINSERT INTO a VALUES (2);\n"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				if on.dialect == dialect.MySQL {
+					pairs[1] = strings.Replace(pairs[1], "Aria", "MyISAM", 1)
+				}
+				folder := inFolder(t, pairs...)
+				driverName, dsn := on.fresh(t)
+				db := openDB(t, driverName, dsn)
+				mustExec(t, db, "CREATE TABLE a (n int) ENGINE = MyISAM")
+				cmd := runner(t, on, driverName, dsn, folder, "up", 0, "after")
+				cmd.Env = append(cmd.Env, queryVar+"=INSERT INTO a VALUES (1)")
+				if !killedAt(t, cmd) {
+					t.Fatal("it wasn't killed")
+				}
+				m := migrator(t, on, db, of(dirFS(folder)))
+				_, err := m.Up(t.Context())
+				var unclear *migrate.UnclearError
+				if !errors.As(err, &unclear) || unclear.SQL != "INSERT INTO a VALUES (1)" {
+					t.Fatalf("%v", err)
+				}
+				if err := m.Repair(t.Context(), migrate.Repair{Ref: unclear.Ref, Action: migrate.RepairDone, Statement: unclear.Statement}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := m.Up(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if n := number(t, db, "SELECT count(*) FROM a"); n != 2 {
+					t.Errorf("%d rows", n)
+				}
+			})
+		}
+	})
+}
+
 // A runner that is killed while the server works leaves the statement running there, and the next one must not work beside it.
 func TestAfterKillMinus9DuringAStatementTheNextUpWaitsForTheServerAndFinishes(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
