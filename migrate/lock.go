@@ -59,7 +59,7 @@ func (h Holder) String() string {
 		text = "unknown, it has just let go or the server doesn't tell"
 	}
 	if h.Orphan {
-		text += ", left behind by a runner that is gone,"
+		text += " (left behind by a runner that is gone)"
 	}
 	if h.Statement != "" {
 		text += fmt.Sprintf("; for %s it runs: %s", h.Running.Round(100*time.Millisecond), h.Statement)

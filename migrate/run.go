@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -143,6 +144,9 @@ func (r *run) do(ctx context.Context, f func(ctx context.Context) error) error {
 	close(finished)
 	<-stopped
 	if err != nil && ctx.Err() != nil {
+		if errors.Is(err, ctx.Err()) {
+			return err
+		}
 		return errors.Join(ended(ctx), err)
 	}
 	return err
@@ -352,6 +356,9 @@ func (r *run) fault(st lexer.Statement, err error) error {
 				break
 			}
 		}
+	}
+	if f.hint == "" && errors.Is(err, driver.ErrBadConn) {
+		f.hint = "the connection to the server was lost: the server's log may say why; run it again when the server answers"
 	}
 	return st.Fault(offset, oneLine(err), f.hint, err)
 }

@@ -32,6 +32,7 @@ func TestWhereTheCatalogCantTellItAsksAndGoesOnWithTheAnswer(t *testing.T) {
 		for when, answer := range map[string]migrate.Action{"before": migrate.RepairNotDone, "after": migrate.RepairDone} {
 			t.Run("killed "+when, func(t *testing.T) {
 				t.Parallel()
+				provesAtEnd(t, on, "kill -9 at what the catalog doesn't show: it asks")
 				create, call := procedure(on)
 				folder := inFolder(t, "1_p.up.sql", create, "2_call.up.sql", call)
 				driverName, dsn := on.fresh(t)
@@ -119,6 +120,7 @@ func TestAfterKillMinus9DuringAStatementTheNextUpWaitsForTheServerAndFinishes(t 
 		for name, script := range scripts {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
+				provesAtEnd(t, on, "kill -9 while the server works")
 				folder := inFolder(t, "1_t.up.sql", "CREATE TABLE t (n int);\nINSERT INTO t VALUES (1);\n", "2_x.up.sql", script)
 				driverName, dsn := on.fresh(t)
 				db := openDB(t, driverName, dsn)
@@ -184,6 +186,7 @@ func TestAfterKillMinus9DuringAStatementTheNextUpWaitsForTheServerAndFinishes(t 
 func TestAnInvalidIndexIsDroppedAndBuiltAnew(t *testing.T) {
 	t.Parallel()
 	on := onPostgres
+	provesAtEnd(t, on, "an index left invalid")
 	db := on.open(t)
 	const first, index = "CREATE TABLE t (n int);\nINSERT INTO t VALUES (1), (1);\n", "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY t_n ON t (n);\nINSERT INTO t VALUES (2);\n"
 	m := migrator(t, on, db, of(files("1_t.up.sql", first, "2_index.up.sql", index)))
@@ -205,6 +208,7 @@ func TestAnInvalidIndexIsDroppedAndBuiltAnew(t *testing.T) {
 // restarts crashes a server in the middle of a migration.
 func restarts(t *testing.T, on target, driverName, dsn string, server *servers.Server) {
 	t.Helper()
+	provesAtEnd(t, on, "the server crashes in the middle")
 	for name, script := range map[string]string{"a_transaction": twelve(""), "b_no transaction": twelve("-- no-transaction\n")} {
 		folder := inFolder(t, "1_twelve.up.sql", script, "1_twelve.down.sql", undoTwelve(on))
 		crashed := false
@@ -277,6 +281,7 @@ func TestWaitEndsWhenTheDatabaseAnswersAndAtOnceWhenItNeverWill(t *testing.T) {
 		if on.dialect == dialect.SQLite {
 			return
 		}
+		provesAtEnd(t, on, "wrong user, wrong password, database missing")
 		driverName, dsn := on.fresh(t)
 		if err := migrator(t, on, openDB(t, driverName, dsn), of(twoTables)).Wait(t.Context()); err != nil {
 			t.Error(err)
@@ -301,6 +306,7 @@ func TestAUserWithoutRightsIsToldAndNothingIsLeft(t *testing.T) {
 		if on.dialect == dialect.SQLite {
 			return // TestAReadOnlyDatabaseIsSaidToBeOne
 		}
+		provesAtEnd(t, on, "a user without the right to write")
 		driverName, dsn := on.fresh(t)
 		db := openDB(t, driverName, dsn)
 		user := fmt.Sprintf("reader%d", databases.Add(1))

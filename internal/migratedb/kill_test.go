@@ -63,8 +63,8 @@ func killedAt(t *testing.T, cmd *exec.Cmd) bool {
 	return false
 }
 
-// A runner is killed at everything that it says to the database, once before and once after: what it was doing is finished by the next
-// one, and nothing is done twice.
+// A runner is killed behind everything that it says to the database, its own bookkeeping included: what it was doing is finished by the
+// next one, and nothing is done twice.
 func TestAfterKillMinus9AtAnyBoundaryTheNextUpFinishes(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
 		scripts := map[string]string{"transaction": twelve("")}
@@ -75,28 +75,27 @@ func TestAfterKillMinus9AtAnyBoundaryTheNextUpFinishes(t *testing.T) {
 			scripts["no transaction"] = concurrently(twelve("-- no-transaction\n"))
 		}
 		for name, script := range scripts {
-			for _, when := range []string{"before", "after"} {
-				t.Run(name+", "+when, func(t *testing.T) {
-					t.Parallel()
-					folder := inFolder(t, "1_twelve.up.sql", script, "1_twelve.down.sql", undoTwelve(on))
-					boundaries := 0
-					driverName, dsn := on.fresh(t)
-					for n := 1; ; n++ {
-						if n > 1 && on.wipe == nil {
-							driverName, dsn = on.fresh(t)
-						}
-						if !killedAt(t, runner(t, on, driverName, dsn, folder, "up", n, when)) {
-							break
-						}
-						boundaries = n
-						finishes(t, on, driverName, dsn, folder, n)
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				folder := inFolder(t, "1_twelve.up.sql", script, "1_twelve.down.sql", undoTwelve(on))
+				boundaries := 0
+				driverName, dsn := on.fresh(t)
+				for n := 1; ; n++ {
+					if n > 1 && on.wipe == nil {
+						driverName, dsn = on.fresh(t)
 					}
-					if boundaries < 20 {
-						t.Errorf("only %d boundaries", boundaries)
+					if !killedAt(t, runner(t, on, driverName, dsn, folder, "up", n, "after")) {
+						break
 					}
-					t.Logf("%d boundaries", boundaries)
-				})
-			}
+					boundaries = n
+					finishes(t, on, driverName, dsn, folder, n)
+				}
+				if boundaries < 20 {
+					t.Errorf("only %d boundaries", boundaries)
+				}
+				t.Logf("%d boundaries", boundaries)
+				proves(t, on, "kill -9 of the runner after each thing it says, "+name, boundaries)
+			})
 		}
 	})
 }
@@ -121,6 +120,7 @@ func TestAfterKillMinus9DuringDownTheNextUpFinishesIt(t *testing.T) {
 						t.Fatal(err)
 					}
 					if !killedAt(t, runner(t, on, driverName, dsn, folder, "down", n, "after")) {
+						proves(t, on, "kill -9 of the runner during down", n-1)
 						t.Logf("%d boundaries", n-1)
 						return
 					}

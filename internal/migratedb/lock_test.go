@@ -31,6 +31,7 @@ func slowIndex(on target) []string {
 
 func TestEightProcessesAtOnceApplyOnce(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "8 processes at once, an index built concurrently among them")
 		folder := inFolder(t, slowIndex(on)...)
 		driverName, dsn := on.fresh(t)
 		var all sync.WaitGroup
@@ -60,6 +61,7 @@ func rounds() int {
 
 func TestSixtyFourRunnersAtOnceApplyOnce(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
+		t.Cleanup(func() { proves(t, on, "64 runners at once, so many rounds", rounds()) })
 		for round := range rounds() {
 			driverName, dsn := on.fresh(t)
 			fsys := files(slowIndex(on)...)
@@ -194,6 +196,7 @@ func TestALeaseSaysWhoHoldsIt(t *testing.T) {
 // A runner that was suspended for longer than its lease must not commit what another one does now.
 func TestARunnerThatLostItsLeaseCommitsNothingMore(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "the lease is lost in the middle")
 		driverName, dsn := on.fresh(t)
 		db := openDB(t, driverName, dsn)
 		opts := of(twoTables)

@@ -34,6 +34,10 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	code = max(code, stopServers())
+	if err := writeMatrix(); err != nil {
+		fmt.Println("FAIL: write the matrix:", err)
+		code = 1
+	}
 	if left := leaktest.Leftover(5 * time.Second); code == 0 && len(left) > 0 {
 		fmt.Printf("FAIL: %d goroutines are left:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
 		code = 1

@@ -15,6 +15,7 @@ import (
 // Each of these is found before anything runs: the migration before it, which is fine, isn't applied either.
 func TestNothingRunsIfAnythingIsWrong(t *testing.T) {
 	t.Parallel()
+	provesAtEnd(t, onSQLite, "half a file")
 	const good = "CREATE TABLE good (id int);"
 	tests := []struct {
 		name    string
@@ -176,6 +177,7 @@ func TestPoliciesOfTheLedger(t *testing.T) {
 
 func TestALedgerThatAHandHasEditedIsRefused(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "the ledger edited by hand")
 		for name, edit := range map[string]string{
 			"a version that is none":   "UPDATE buffkit_migrations SET version = 'two' WHERE version = '2'",
 			"one version twice":        "UPDATE buffkit_migrations SET version = '01' WHERE version = '2'",

@@ -15,6 +15,7 @@ import (
 // Behind a pooler in transaction mode a lock of the connection's is worth nothing. A lease is.
 func TestBehindAPoolerALeaseKeepsRunnersApart(t *testing.T) {
 	t.Parallel()
+	provesAtEnd(t, onPostgres, "a pooler in front")
 	server, err := startPostgres()
 	if err != nil {
 		t.Fatal(err)

@@ -124,6 +124,7 @@ func TestWriteAheadLogIsTurnedOnOutsideOfATransaction(t *testing.T) {
 
 func TestAFullDiskLeavesNothing(t *testing.T) {
 	t.Parallel()
+	provesAtEnd(t, onSQLite, "no more room")
 	driverName, dsn := onSQLite.fresh(t)
 	db := openDB(t, driverName, dsn)
 	if _, err := migrator(t, onSQLite, db, of(files("1_a.up.sql", "CREATE TABLE a (t text);"))).Up(t.Context()); err != nil {
@@ -143,6 +144,7 @@ func TestAFullDiskLeavesNothing(t *testing.T) {
 
 func TestAReadOnlyDatabaseIsSaidToBeOne(t *testing.T) {
 	t.Parallel()
+	provesAtEnd(t, onSQLite, "a user without the right to write")
 	driverName, dsn := onSQLite.fresh(t)
 	mustExec(t, openDB(t, driverName, dsn), "CREATE TABLE x (n int)")
 	db := openDB(t, driverName, dsn+"?mode=ro")

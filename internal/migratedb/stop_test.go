@@ -54,6 +54,7 @@ func isRunning(t *testing.T, on target, db *sql.DB, text string) bool {
 
 func TestStoppingTheContextStopsTheServerAndTellsTheState(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "stopped by its context, or Ctrl-C")
 		driverName, dsn := on.fresh(t)
 		db := openDB(t, driverName, dsn)
 		m := migrator(t, on, db, of(files("1_a.up.sql", "CREATE TABLE a (n int);\n", "2_b.up.sql", "CREATE TABLE b (n int);\n"+forever(on)+";\nCREATE TABLE c (n int);\n")))
@@ -99,6 +100,7 @@ func TestALockThatIsntHadInTimeIsAskedForAgainAndTheBlockerNamed(t *testing.T) {
 		if on.dialect == dialect.SQLite {
 			t.Skip("SQLite has one lock, and waiting for it is TestAWriterInTheWayIsWaitedFor")
 		}
+		provesAtEnd(t, on, "lock timeout, blocked by another transaction")
 		driverName, dsn := on.fresh(t)
 		db := openDB(t, driverName, dsn)
 		mustExec(t, db, "CREATE TABLE a (n int)", "INSERT INTO a VALUES (1)")
@@ -213,6 +215,7 @@ func TestAfterABackendIsKilledAtAnyBoundaryTheStateIsToldAndTheNextUpFinishes(t 
 				told := map[migrate.Left]int{}
 				for n := int64(1); ; n++ {
 					if !backendKilledAt(t, on, driverName, dsn, folder, n, told) {
+						proves(t, on, "the server ends the runner's connections, "+name, int(n-1))
 						break
 					}
 					finishes(t, on, driverName, dsn, folder, int(n))
@@ -270,6 +273,7 @@ func TestACommitWhoseAnswerIsLostIsFoundOut(t *testing.T) {
 		if on.dialect == dialect.SQLite {
 			return // no wire to lose it on
 		}
+		provesAtEnd(t, on, "the answer to COMMIT is lost")
 		driverName, dsn := on.fresh(t)
 		commits := 0
 		w := &wire{lose: func(_ int64, query string) bool {

@@ -155,8 +155,12 @@ func (f *migrateFlags) options() (*migrate.Options, error) {
 	return opts, nil
 }
 
+// manyStatements are too many to print each; then one a second is.
+const manyStatements = 100
+
 // migrateHooks print what happens for people.
 func (a *app) migrateHooks() migrate.Hooks {
+	var told time.Time
 	return migrate.Hooks{
 		Waiting: func(h migrate.Holder) { fmt.Fprintf(a.stderr, "waiting for another runner: %s\n", h) },
 		Began: func(s *migrate.Step) {
@@ -166,7 +170,8 @@ func (a *app) migrateHooks() migrate.Hooks {
 			}
 		},
 		Statement: func(p migrate.Progress) {
-			if p.Done && p.Err == nil {
+			if few := p.Step.Statements <= manyStatements; p.Done && p.Err == nil && (few || time.Since(told) >= time.Second || p.N == p.Step.Statements) {
+				told = time.Now()
 				fmt.Fprintf(a.stderr, "  %d of %d  %8s  %s\n", p.N, p.Step.Statements, p.Took.Round(time.Microsecond*100), oneLine(p.SQL, 80))
 			}
 		},
