@@ -83,7 +83,7 @@ type Options struct {
 	LockWait time.Duration
 	// LockTimeout is how long a statement may wait for the locks that other transactions hold, while others queue behind it. Then its
 	// migration is rolled back, where that is possible, and tried again after a pause. Default DefaultLockTimeout; negative: whatever the
-	// server does by default. CREATE INDEX CONCURRENTLY and its like wait as long as it takes.
+	// server does by default. CREATE INDEX CONCURRENTLY and its like wait as long as it takes. MySQL and MariaDB count in whole seconds.
 	LockTimeout time.Duration
 	// Retries is how often a migration is tried again after LockTimeout or a deadlock. Default DefaultRetries; negative: not at all.
 	Retries int

@@ -125,13 +125,14 @@ func (r *run) stopped(ctx context.Context, step *Step, before int) error {
 // attempt is one try at a step.
 type attempt struct {
 	*run
-	step  *Step
-	begun time.Time
-	times []StatementTime
-	took  time.Duration // of statements that an interrupted run has done
-	rows  int64
-	done  int // statements whose effect stands
-	at    int // the statement that is on its way, 0 if none is
+	step    *Step
+	begun   time.Time
+	times   []StatementTime
+	took    time.Duration   // of statements that an interrupted run has done
+	earlier []StatementTime // and each of them
+	rows    int64
+	done    int // statements whose effect stands
+	at      int // the statement that is on its way, 0 if none is
 
 	committedByItself bool // code sent a statement that does
 }

@@ -258,7 +258,7 @@ func (r *run) begin(ctx context.Context) error {
 func (r *run) commit(ctx context.Context) error {
 	bounded, cancel := own(ctx)
 	defer cancel()
-	if r.lock.lease != nil && r.m.server.cancels() { // late, since the row is locked from here on
+	if r.lock.lease != nil { // as late as can be: with others the row is locked from here on, and SQLite's next runner must find it new
 		if err := r.lock.lease.renew(bounded, r.conn); err != nil {
 			return err
 		}

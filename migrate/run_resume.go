@@ -21,6 +21,7 @@ func (a *attempt) resolve(ctx context.Context) error {
 		if e.state == done {
 			a.took += e.took
 			a.rows += e.rows
+			a.earlier = append(a.earlier, StatementTime{N: e.last, Took: e.took, Rows: e.rows}) // of a block as a whole
 		}
 	}
 	e := r.open()

@@ -38,7 +38,7 @@ func (a *attempt) stepwise(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return a.l.finish(ctx, a.conn, row, down, a.times)
+		return a.l.finish(ctx, a.conn, row, down, append(a.earlier, a.times...))
 	}
 	if err := a.write(ctx, finish); err != nil {
 		if err := a.finished(ctx, err); err != nil {
@@ -126,7 +126,7 @@ func (a *attempt) findOut(ctx context.Context) error {
 	if r == nil || r.state == Applied {
 		return fmt.Errorf("%w: %s isn't unfinished any more", ErrLockLost, a.step.Ref)
 	}
-	a.step.row, a.step.Done, a.done, a.took, a.rows = r, r.done(), r.done(), 0, 0
+	a.step.row, a.step.Done, a.done, a.took, a.rows, a.earlier = r, r.done(), r.done(), 0, 0, nil
 	bounded, cancel := own(ctx)
 	defer cancel()
 	return a.resolve(bounded)

@@ -193,6 +193,25 @@ func TestALeaseSaysWhoHoldsIt(t *testing.T) {
 	})
 }
 
+// In a long transaction of SQLite's nobody can take the lease, and behind it nobody may: it ends with a new one.
+func TestALeaseOutlivesALongTransaction(t *testing.T) {
+	t.Parallel()
+	db := onSQLite.open(t)
+	opts := of(files("2_b.up.sql", "CREATE TABLE b (n int);"))
+	opts.Sources[0].Go = []migrate.GoMigration{{Version: "1", Up: func(ctx context.Context, db migrate.DB) error {
+		_, err := db.ExecContext(ctx, "UPDATE buffkit_migrations_lock SET until_us = 1")
+		return err
+	}}}
+	opts.Hooks.Ended = func(s *migrate.Step, _ migrate.StepResult, _ error) {
+		if n := number(t, db, "SELECT count(*) FROM buffkit_migrations_lock WHERE until_us > 1"); n != 1 {
+			t.Errorf("behind %v the lease is over", s.Ref)
+		}
+	}
+	if _, err := migrator(t, onSQLite, db, opts).Up(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A runner that was suspended for longer than its lease must not commit what another one does now.
 func TestARunnerThatLostItsLeaseCommitsNothingMore(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {

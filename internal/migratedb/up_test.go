@@ -140,6 +140,10 @@ func TestAfterAFailureTheCorrectedFileGoesOn(t *testing.T) {
 		if n := number(t, db, "SELECT count(*) FROM a"); n != 2 || !has(t, db, "b") {
 			t.Errorf("%d rows", n)
 		}
+		var timings string
+		if err := db.QueryRowContext(t.Context(), "SELECT timings FROM buffkit_migrations").Scan(&timings); err != nil || strings.Count(timings, `"n":`) != 4 {
+			t.Errorf("the times of its 4 statements are %s, %v", timings, err)
+		}
 	})
 }
 
