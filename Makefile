@@ -12,7 +12,7 @@ test: ## everything that must hold; installs what it needs (Debian, Ubuntu), or 
 test-fast: ## the root module's short tests, without the race detector
 	go test -short -timeout 2m ./...
 
-bench: ## measure against the peers and the floor, three hours; goes on where it was; writes bench/RESULTS.md
+bench: ## measure against the peers and the floor, 40 minutes; goes on where it was; writes bench/RESULTS.md
 	@bench/needs.sh
 	@go run ./bench run
 

@@ -37,11 +37,11 @@ func parseRun(args []string, errOut io.Writer) (*options, error) {
 	f.StringVar(&o.out, "out", "", "`folder` for RESULTS.md, plots and results; default: bench in this checkout, or a new one with --smoke")
 	f.StringVar(&o.servers, "servers", "", "measure only these, `a,b`; \"bench list\" shows them")
 	f.StringVar(&o.points, "points", "", "the `values` that a sweep goes through, 1,10,100")
-	f.IntVar(&o.rounds, "rounds", 0, "measure each server so often, in turns; the tables show medians")
+	f.IntVar(&o.rounds, "rounds", 0, "measure each server so often, in turns; the tables show medians. Default: the scenario's own, fewer for some peers")
 	f.BoolVar(&o.smoke, "smoke", false, "tiny sizes: shows that it works, measures nothing")
 	f.BoolVar(&o.again, "again", false, "measure again what was measured before")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of the server to this `file`, in scenarios with a window; nothing is kept then")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up on one measurement after so long, note it, and go on")
+	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "give up on one measurement after so long, note it, and go on")
 	f.IntVar(&o.params.Conns, "conns", 0, "connections")
 	f.IntVar(&o.params.Topics, "topics", 0, "topics")
 	f.IntVar(&o.params.Size, "size", 0, "bytes of an event's data")
@@ -142,14 +142,14 @@ func (o *options) pointsOf(s scenario.Scenario) (points []float64, err error) {
 	return s.Points, nil
 }
 
-func (o *options) roundsOf(s scenario.Scenario) int {
+func (o *options) roundsOf(s scenario.Scenario, p peer.Peer) int {
 	switch {
 	case o.rounds > 0:
 		return o.rounds
 	case o.smoke:
 		return 1
 	}
-	return s.Rounds
+	return s.RoundsOf(p)
 }
 
 // job is one measurement to make.
@@ -162,12 +162,15 @@ type job struct {
 }
 
 // varied are the sizes at the job's point.
-func (j job) varied() scenario.Params {
-	p := j.params
-	if j.scenario.Vary != nil {
-		j.scenario.Vary(&p, j.point)
+func (j job) varied() scenario.Params { return j.scenario.At(j.params, j.point) }
+
+func (j job) estimate() time.Duration { return j.scenario.Estimate(j.peer, j.varied()) }
+
+func estimate(jobs []job) (sum time.Duration) {
+	for _, j := range jobs {
+		sum += j.estimate()
 	}
-	return p
+	return sum
 }
 
 func (j job) String() string {
@@ -193,11 +196,15 @@ func (o *options) jobs() (jobs []job, err error) {
 		if err != nil {
 			return nil, err
 		}
-		for round := range o.roundsOf(s) {
+		most := 0
+		for _, p := range peers {
+			most = max(most, o.roundsOf(s, p))
+		}
+		for round := range most {
 			for _, point := range points {
 				for _, p := range peers {
 					j := job{scenario: s, peer: p, round: round, point: point, params: o.sizes(s)}
-					if s.Skip == nil || s.Skip(p, j.varied()) == "" {
+					if round < o.roundsOf(s, p) && s.LeftOut(p, j.varied()) == "" {
 						jobs = append(jobs, j)
 					}
 				}

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/buffkit/buffkit/bench/internal/peer"
 	"github.com/buffkit/buffkit/bench/internal/scenario"
@@ -26,7 +27,7 @@ const usage = `bench measures buffkit against its peers and against a raw write(
 
 From the root of a checkout:
 
-	go run ./bench run                     everything; takes about three hours
+	go run ./bench run                     everything; takes about 40 minutes
 	go run ./bench run stuck               one scenario
 	go run ./bench run --smoke             everything, tiny: shows that it works, in minutes
 	go run ./bench run --servers buffkit,goroutine fanout
@@ -79,13 +80,25 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 }
 
 func list(out io.Writer) error {
-	fmt.Fprintln(out, "scenarios:")
+	fmt.Fprintln(out, "scenarios, and about how long they take with all servers on two cores:")
+	var sum time.Duration
 	for _, s := range scenario.All() {
-		fmt.Fprintf(out, "  %-12s %s\n", s.Name, s.Title)
+		o, err := parseRun([]string{s.Name}, io.Discard)
+		if err != nil {
+			return err
+		}
+		jobs, err := o.jobs()
+		if err != nil {
+			return err
+		}
+		takes := estimate(jobs)
+		sum += takes
+		fmt.Fprintf(out, "  %-13s %5.1f min  %s\n", s.Name, takes.Minutes(), s.Title)
 	}
+	fmt.Fprintf(out, "  %-13s %5.1f min\n", "all", sum.Minutes())
 	fmt.Fprintln(out, "servers:")
 	for _, p := range peer.All() {
-		fmt.Fprintf(out, "  %-12s %s\n", p.Name, p.Title)
+		fmt.Fprintf(out, "  %-13s %s\n", p.Name, p.Title)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/buffkit/buffkit/bench/internal/peer"
 	"github.com/buffkit/buffkit/bench/internal/result"
@@ -39,8 +40,11 @@ func TestEveryScenarioRuns(t *testing.T) {
 	for _, s := range scenario.All() {
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
+			if s.Alone && testing.Short() {
+				t.Skip("builds the tests of package push")
+			}
 			to := t.TempDir()
-			said := bench(t, "run", "--smoke", "--out", to, "--servers", "buffkit,floor", s.Name)
+			said := bench(t, "run", "--smoke", "--out", to, "--servers", "buffkit,floor,buffkit-gzip,goroutine-gzip", s.Name)
 			set, err := result.Load(to, s.Name)
 			if err != nil || len(set.Records) == 0 {
 				t.Fatalf("%d records, %v; it said:\n%s", len(set.Records), err, said)
@@ -50,7 +54,7 @@ func TestEveryScenarioRuns(t *testing.T) {
 					t.Errorf("%s: %s", r.Server, r.Note)
 				}
 				for _, c := range s.Columns {
-					if _, ok := r.Metrics[c.Metric]; !ok && c.Of == "" {
+					if _, ok := r.Metrics[c.Metric]; !ok && c.Of == "" && !c.Rare {
 						t.Errorf("%s: no %s for the column %q", r.Server, c.Metric, c.Title)
 					}
 				}
@@ -85,7 +89,9 @@ func TestEveryServerServes(t *testing.T) {
 				}
 			}
 			scenarios := []string{"latency"}
-			if p.Resumes {
+			if p.Gzip {
+				scenarios = []string{"gzip"}
+			} else if storm, err := scenario.Find("storm"); err != nil || storm.LeftOut(p, storm.Smoke) == "" {
 				scenarios = append(scenarios, "storm")
 			}
 			to := t.TempDir()
@@ -120,6 +126,24 @@ func TestWhatWasMeasuredIsKept(t *testing.T) {
 	}
 	if said := bench(t, append([]string{args[0], "--conns", "7"}, args[1:]...)...); !strings.Contains(said, "anew") {
 		t.Errorf("it kept figures of other sizes:\n%s", said)
+	}
+}
+
+func TestEverythingIsMeasuredInLessThan45Minutes(t *testing.T) {
+	t.Parallel()
+	o, err := parseRun(nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := o.jobs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if takes := estimate(jobs); takes > 45*time.Minute {
+		t.Errorf("it takes about %v", takes)
+	}
+	if said := bench(t, "list"); !strings.Contains(said, "storm") || !strings.Contains(said, " min  ") {
+		t.Errorf("the list says:\n%s", said)
 	}
 }
 

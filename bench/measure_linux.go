@@ -46,11 +46,11 @@ func measure(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if err := raiseFiles(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%v\n", env)
+	fmt.Fprintf(out, "%v\n%d measurements, about %v\n", env, len(jobs), estimate(jobs).Round(time.Minute))
 	if !env.Reusable() {
 		fmt.Fprintln(out, "there are changes that aren't committed: nothing that was measured before is kept")
 	}
-	m := &measuring{o: o, env: env, progress: newProgress(out, len(jobs)), sets: map[string]*result.Set{}}
+	m := &measuring{o: o, env: env, progress: newProgress(out, jobs), sets: map[string]*result.Set{}}
 	for _, j := range jobs {
 		if err := m.one(ctx, j); err != nil {
 			return err
@@ -97,7 +97,7 @@ func (m *measuring) one(ctx context.Context, j job) error {
 	}
 	others := watchOthers()
 	limited, cancel := context.WithTimeoutCause(ctx, m.o.timeout, fmt.Errorf("not done after %v", m.o.timeout))
-	record.Metrics, err = j.scenario.Measure(limited, j.peer, j.varied(), m.o.profile, m.progress.say)
+	record.Metrics, record.Text, err = j.scenario.Measure(limited, j.peer, j.varied(), m.o.profile, m.progress.say)
 	cancel()
 	if ctx.Err() != nil {
 		return ctx.Err()

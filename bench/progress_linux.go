@@ -18,20 +18,21 @@ type progress struct {
 	out      io.Writer
 	terminal bool
 	all      int
-	begun    time.Time
 
-	mu       sync.Mutex // guards what follows
-	at       int        // jobs that are done or kept
-	measured int
-	status   string // on the terminal's line
+	mu       sync.Mutex    // guards what follows
+	at       int           // jobs that are done or kept
+	rest     time.Duration // about how long those take that aren't
+	foretold time.Duration // and how long those that were measured should have taken
+	took     time.Duration // and did
+	status   string        // on the terminal's line
 	job      string
 	jobBegun time.Time
 	stop     chan struct{}
 	stopped  sync.WaitGroup
 }
 
-func newProgress(out io.Writer, all int) *progress {
-	p := &progress{out: out, all: all, begun: time.Now(), stop: make(chan struct{})}
+func newProgress(out io.Writer, jobs []job) *progress {
+	p := &progress{out: out, all: len(jobs), rest: estimate(jobs), stop: make(chan struct{})}
 	if f, ok := out.(*os.File); ok {
 		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 		p.terminal = err == nil
@@ -66,13 +67,13 @@ func (p *progress) draw() {
 		time.Since(p.jobBegun).Round(time.Second), p.left())
 }
 
-// left is how long the rest will take, if it goes on like this.
+// left is how long the rest will take, if the estimates are as wrong as they were so far.
 func (p *progress) left() string {
-	if p.measured == 0 {
+	if p.foretold == 0 {
 		return ""
 	}
-	each := time.Since(p.begun) / time.Duration(p.measured)
-	return fmt.Sprintf(" (about %v left)", (each * time.Duration(p.all-p.at)).Round(time.Minute))
+	left := time.Duration(float64(p.rest) * float64(p.took) / float64(p.foretold))
+	return fmt.Sprintf(" (about %v left)", left.Round(time.Minute))
 }
 
 func (p *progress) begin(j job) {
@@ -96,8 +97,10 @@ const busy = 0.05
 func (p *progress) done(j job, r result.Record, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.measured++
 	p.at++
+	p.rest -= j.estimate()
+	p.foretold += j.estimate()
+	p.took += time.Since(p.jobBegun)
 	p.line("[%d/%d] %v, round %d: %s (%v)", p.at, p.all, j, j.round+1, told(j, r.Metrics, err), time.Since(p.jobBegun).Round(100*time.Millisecond))
 	if r.Others > busy {
 		p.line("    other programs took %s of the processors meanwhile: don't trust these figures", result.Percent(r.Others))
@@ -123,6 +126,7 @@ func (p *progress) kept(j job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at++
+	p.rest -= j.estimate()
 	p.line("[%d/%d] %v, round %d: measured before", p.at, p.all, j, j.round+1)
 }
 
@@ -131,6 +135,7 @@ func (p *progress) skipped(j job, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at++
+	p.rest -= j.estimate()
 	p.line("[%d/%d] %v, round %d: LEFT OUT: %v", p.at, p.all, j, j.round+1, err)
 	p.job = ""
 }

@@ -21,9 +21,18 @@ static() {
 	"$tool" $all
 }
 
+# Each system has its poller, or none; only some of them run the tests.
+elsewhere() {
+	local system
+	for system in darwin dragonfly freebsd netbsd openbsd windows; do
+		GOOS=$system CGO_ENABLED=0 go vet ./push ./eventlog ./sse ./client || { echo "on $system"; return 1; }
+	done
+}
+
 step 'gofmt' formatted
 # shellcheck disable=SC2086
 step 'go vet' go vet $all
+step 'go vet, for other systems' elsewhere
 step 'staticcheck' static
 step 'go.mod files are tidy' ci/tidy.sh --check
 [ "${BASH_SOURCE[0]}" != "$0" ] || finish

@@ -13,6 +13,8 @@ needs() {
 		postgres postgresql     the tests of migrations
 		mariadbd mariadb-server the tests of migrations
 		pgbouncer pgbouncer     the tests of migrations through a pooler
+		haproxy  haproxy        the tests behind a proxy
+		caddy    caddy          the tests behind a proxy
 	END
 }
 
@@ -29,9 +31,8 @@ while read -r program packages purpose; do
 	missing+=("${names[@]}")
 done < <(needs)
 
-"$(dirname "$0")/mysql.sh"
-
 if [ ${#missing[@]} -eq 0 ]; then
+	"$(dirname "$0")/mysql.sh"
 	echo "all there: $(needs | awk '{ printf "%s%s", sep, $1; sep = ", " }')"
 	exit 0
 fi
@@ -45,3 +46,4 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq -o Acquire::Retries=5 update
 apt-get -qq -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" </dev/null
+"$(dirname "$0")/mysql.sh"

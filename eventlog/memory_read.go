@@ -8,6 +8,11 @@ import (
 
 // Read implements Log.
 func (m *Memory) Read(ctx context.Context, topics []string, after Cursor, most int) (Batch, error) {
+	return m.ReadInto(ctx, nil, topics, after, most)
+}
+
+// ReadInto is Read into memory of the caller's: the entries of the batch take the place of what is in the slice, which grows if they don't fit.
+func (m *Memory) ReadInto(ctx context.Context, into []Entry, topics []string, after Cursor, most int) (Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return Batch{}, err
 	}
@@ -16,7 +21,7 @@ func (m *Memory) Read(ctx context.Context, topics []string, after Cursor, most i
 	if m.closed {
 		return Batch{}, ErrClosed
 	}
-	b := Batch{Next: NewCursor(m.epoch, m.last)}
+	b := Batch{Entries: into[:0], Next: NewCursor(m.epoch, m.last)}
 	if err := m.checkCursor(after); err != nil {
 		b.Gaps = gapOfAll(topics, err)
 		return b, nil
@@ -30,9 +35,10 @@ func (m *Memory) Read(ctx context.Context, topics []string, after Cursor, most i
 	if b.Behind == 0 {
 		return b, nil
 	}
-	b.Entries = make([]Entry, min(b.Behind, max(most, 1)))
+	n := min(b.Behind, max(most, 1))
+	b.Entries = slices.Grow(b.Entries, n)[:n]
 	merge(readers, b.Entries)
-	if n := len(b.Entries); n < b.Behind {
+	if n < b.Behind {
 		b.Next = NewCursor(m.epoch, b.Entries[n-1].Offset)
 	}
 	return b, nil

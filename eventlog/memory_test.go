@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -353,5 +354,34 @@ func TestReadOfVeryManyTopics(t *testing.T) {
 	}
 	if b := mustRead(t, log, eventlog.NewCursor(1, 1), names...); len(b.Gaps) != topics {
 		t.Errorf("told %d gaps, want %d", len(b.Gaps), topics)
+	}
+}
+
+// Nothing of what was read before shows through, and nothing is allocated.
+func TestReadIntoIsReadInMemoryOfTheCallers(t *testing.T) {
+	m := eventlog.NewMemory(nil)
+	defer m.Close()
+	for i, key := range []string{"k", "", "k", "", ""} {
+		if _, err := m.Append(t.Context(), eventlog.Event{Topic: "a", Key: key, Data: fmt.Append(nil, i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var into []eventlog.Entry
+	var after eventlog.Cursor
+	for range 5 {
+		want, err := m.Read(t.Context(), []string{"a"}, after, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := m.ReadInto(t.Context(), into, []string{"a"}, after, 1)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%v: got %+v, want %+v", err, got, want)
+		}
+		into, after = got.Entries, got.Next
+	}
+	topics := []string{"a"}
+	into = make([]eventlog.Entry, 0, 9)
+	if n := testing.AllocsPerRun(100, func() { m.ReadInto(context.Background(), into, topics, after, 9) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -207,11 +207,8 @@ func (t *topic) offset(p place) Offset { return t.chunks[p.chunk].records[p.reco
 func (t *topic) fill(e *Entry, p place) {
 	c := &t.chunks[p.chunk]
 	r, start := c.records[p.record], c.start(p.record)
-	e.Topic, e.Offset, e.Prev = t.name, r.offset, t.before(p)
-	if r.key > 0 {
-		e.Key = string(c.data[start : start+uint32(r.key)])
-	}
-	e.Frame = c.data[start+uint32(r.key) : r.end : r.end]
+	frame := start + uint32(r.key)
+	*e = Entry{Topic: t.name, Offset: r.offset, Prev: t.before(p), Key: string(c.data[start:frame]), Frame: c.data[frame:r.end:r.end]}
 }
 
 // before returns the offset of the event before p in the topic, dropped or not.

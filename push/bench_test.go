@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
@@ -82,4 +83,19 @@ func BenchmarkConnect(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Many that publish at once, to a log in memory.
+func BenchmarkPublishTogether(b *testing.B) {
+	broker := newBroker(b, push.Public("a"), push.Options{Logger: quiet()})
+	event := push.Event{Topic: "a", Data: []byte(strings.Repeat("x", 200))}
+	b.ReportAllocs()
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := broker.Publish(context.Background(), event); err != nil {
+				b.Error(err)
+			}
+		}
+	})
 }

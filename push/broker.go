@@ -25,6 +25,9 @@ type Broker struct {
 	sessions  *sessions
 	wakes     *dispatcher
 	streams   index
+	shards    shards
+	commits   committer
+	logInto   logInto      // nil if the log isn't one
 	open      atomic.Int64 // streams; raised under mu
 	ids       atomic.Uint64
 	warned    sync.Map // types of ResponseWriter that were complained about
@@ -32,6 +35,8 @@ type Broker struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup // the broker's own goroutines
+
+	ending atomic.Pointer[endError] // why all streams end; set before they are looked for
 
 	mu       sync.Mutex // guards what follows
 	draining bool
@@ -53,10 +58,13 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 	if b.log == nil {
 		b.log, b.ownsLog = eventlog.NewMemory(nil), true
 	}
+	b.commits.log = b.log
+	b.logInto, _ = b.log.(logInto)
 	b.keys = newKeyring(o.Keys, o.TokenTTL)
 	b.sessions = newSessions(&b.opts)
-	b.streams.init()
 	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.streams.init()
+	b.shards = newShards(b)
 	b.running.Go(b.watch)
 	b.running.Go(b.dispatch)
 	b.running.Go(b.sweepSessions)
@@ -128,7 +136,7 @@ func (b *Broker) append(ctx context.Context, events []Event) ([]eventlog.Cursor,
 			return nil, fmt.Errorf("publish event %d: %w", i, err)
 		}
 	}
-	cursors, err := b.log.Append(ctx, events...)
+	cursors, err := b.commits.append(ctx, events)
 	if err != nil && b.ctx.Err() != nil {
 		err = ErrClosed // meanwhile
 	}
@@ -152,12 +160,15 @@ func (b *Broker) Cursor(ctx context.Context) (eventlog.Cursor, error) {
 // Stats is what a broker has now.
 type Stats struct {
 	Connections int // open streams
+	Parked      int // of these, those without a goroutine
 	Sessions    int // connected or not
 }
 
 // Stats returns what the broker has now. It is cheap.
 func (b *Broker) Stats() Stats {
-	return Stats{Connections: int(b.open.Load()), Sessions: int(b.sessions.count.Load())}
+	stats := Stats{Connections: int(b.open.Load()), Sessions: int(b.sessions.count.Load())}
+	b.shards.each(func(s *shard) { stats.Parked += int(s.parked.Load()) })
+	return stats
 }
 
 // Check publishes a canary and waits until it woke this broker: that proves the way of an event from the log to the streams.
@@ -204,17 +215,27 @@ func (b *Broker) Close() error {
 const closeGrace = time.Second
 
 func (b *Broker) endStreams(cause error) {
-	streams := b.streams.connections(topicAll)
-	for _, c := range streams {
-		c.end(cause)
-	}
-	cut := time.AfterFunc(closeGrace, func() {
-		for _, c := range streams {
-			c.transport.abort()
-		}
-	})
+	b.endAll(cause)
+	cut := time.AfterFunc(closeGrace, b.abortAll)
 	b.handlers.Wait()
 	cut.Stop()
+}
+
+// endAll ends every stream. One that moves between its goroutine and a shard meanwhile passes its end on.
+func (b *Broker) endAll(cause error) {
+	b.ending.CompareAndSwap(nil, &endError{cause})
+	for _, c := range b.streams.running() {
+		c.end(cause)
+	}
+	b.shards.post(func(in *inbox) { in.ends = append(in.ends, ending{cause: cause, of: 1}) })
+}
+
+// abortAll cuts the streams that are in the middle of a write.
+func (b *Broker) abortAll() {
+	b.shards.post(func(in *inbox) { in.ends = append(in.ends, ending{cause: ErrSlow, of: 1, cut: true}) })
+	for _, c := range b.streams.running() {
+		c.abort()
+	}
 }
 
 // enter counts a stream in, unless the broker is going down or full.

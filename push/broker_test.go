@@ -198,6 +198,7 @@ func TestEveryHookIsCalled(t *testing.T) {
 			}
 			return fmt.Sprint(c.ID, " ", c.User, " ", c.Remote)
 		}
+		onlyPlain(t)
 		log := newLog(t, eventlog.Retention{Count: 1})
 		b := newBroker(t, func(r *http.Request) (push.Grant, error) {
 			if r.Header.Get("User") == "" {

@@ -11,7 +11,8 @@ const drainWaves = 20 // goodbyes come in so many groups: each is a twentieth of
 // Drain sends the clients away before the server goes down: in waves over Options.DrainWindow, each with a time to return of its own,
 // so that neither they nor the servers they return to feel a stampede. New streams are refused meanwhile, and told when
 // to come back. Publishing goes on. Drain returns when all streams have ended; when the context ends first, the rest
-// is cut, and the context's error returned, a second later at most. Call it from http.Server.RegisterOnShutdown, or before Shutdown; then Close.
+// is cut, and the context's error returned, a second later at most. Then call
+// http.Server.Shutdown, which knows nothing of parked streams and so wouldn't wait for them, and Close.
 func (b *Broker) Drain(ctx context.Context) error {
 	b.mu.Lock()
 	if b.closed {
@@ -21,7 +22,7 @@ func (b *Broker) Drain(ctx context.Context) error {
 	b.draining = true
 	b.mu.Unlock()
 
-	streams := b.streams.connections(topicAll)
+	streams := b.streams.running()
 	rand.Shuffle(len(streams), func(i, j int) { streams[i], streams[j] = streams[j], streams[i] })
 	ended := make(chan struct{})
 	go func() { b.handlers.Wait(); close(ended) }()
@@ -32,6 +33,9 @@ func (b *Broker) Drain(ctx context.Context) error {
 		for _, c := range streams[len(streams)*wave/drainWaves : len(streams)*(wave+1)/drainWaves] {
 			c.end(ErrDraining)
 		}
+		b.shards.post(func(in *inbox) {
+			in.ends = append(in.ends, ending{cause: ErrDraining, rest: uint64(wave), of: drainWaves})
+		})
 		select {
 		case <-pause.C:
 		case <-ended:
@@ -40,6 +44,7 @@ func (b *Broker) Drain(ctx context.Context) error {
 			return b.cutAll(ctx, ended)
 		}
 	}
+	b.endAll(ErrDraining) // those that moved between a goroutine and a shard meanwhile
 	select {
 	case <-ended:
 		return nil
@@ -50,10 +55,8 @@ func (b *Broker) Drain(ctx context.Context) error {
 
 // cutAll ends the streams that are left when there is no more time.
 func (b *Broker) cutAll(ctx context.Context, ended <-chan struct{}) error {
-	for _, c := range b.streams.connections(topicAll) {
-		c.end(ErrDraining)
-		c.transport.abort()
-	}
+	b.endAll(ErrDraining)
+	b.abortAll()
 	select {
 	case <-ended:
 	case <-time.After(closeGrace): // a Snapshot or a hook doesn't return

@@ -3,6 +3,7 @@ package push_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -204,14 +205,26 @@ func TestStreamsThatRaceWithTheEnd(t *testing.T) {
 		"Close": func(b *push.Broker) error { return b.Close() },
 		"Drain": func(b *push.Broker) error { return b.Drain(context.Background()) },
 	}
-	for name, end := range ends {
-		t.Run(name, func(t *testing.T) {
+	paths := map[string]func(*push.Broker){
+		onGoroutine: func(b *push.Broker) {
+			b.ServeHTTP(nowhere{header: http.Header{}}, newRequest(context.Background(), "/"))
+		},
+		onShard: func(b *push.Broker) {
+			w := newSink()
+			b.ServeHTTP(hijackable{w}, newRequest(context.WithValue(context.Background(), http.LocalAddrContextKey, &net.TCPAddr{}), "/"))
+			w.awaitClose()
+		},
+	}
+	for i := range 2 * len(ends) {
+		name, path := []string{"Close", "Drain"}[i%2], []string{onGoroutine, onShard}[i/2]
+		end, serve := ends[name], paths[path]
+		t.Run(name+"/"+path, func(t *testing.T) {
 			t.Parallel()
 			for range 50 {
 				b := newBroker(t, push.Public("a"), push.Options{DrainWindow: time.Millisecond})
 				var all sync.WaitGroup
 				for range 8 {
-					all.Go(func() { b.ServeHTTP(nowhere{header: http.Header{}}, newRequest(context.Background(), "/")) })
+					all.Go(func() { serve(b) })
 				}
 				if err := end(b); err != nil {
 					t.Error(err)
@@ -238,6 +251,7 @@ func TestEndedStreamIsNotAborted(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
+				onlyOn(t, onGoroutine, "a parked stream has no ResponseWriter")
 				b := newBroker(t, push.Public("a"), push.Options{WriteTimeout: time.Hour})
 				healthy, stuck := connect(t, b, "/"), connect(t, b, "/")
 				stuck.w.stall()

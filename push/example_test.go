@@ -199,11 +199,6 @@ func ExampleBroker_Drain() {
 		return
 	}
 	server := &http.Server{Handler: broker}
-	server.RegisterOnShutdown(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
-		defer cancel()
-		broker.Drain(ctx)
-	})
 	listener, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
 		fmt.Println(err)
@@ -213,12 +208,16 @@ func ExampleBroker_Drain() {
 	go func() { served <- server.Serve(listener) }()
 
 	ctx, stop := context.WithCancel(context.Background())
+	down := make(chan struct{})
 	opts := &client.Options{
 		OnOpen: func(client.Open) {
 			go func() { // when the process gets a SIGTERM
-				fmt.Println("shut down:", server.Shutdown(context.Background()))
+				defer close(down)
+				ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+				defer cancel()
+				fmt.Println("drained:", broker.Drain(ctx))
+				fmt.Println("shut down:", server.Shutdown(ctx))
 				fmt.Println("closed:", broker.Close())
-				stop()
 			}()
 		},
 		OnDisconnect: func(err error, retryIn time.Duration) {
@@ -226,14 +225,16 @@ func ExampleBroker_Drain() {
 			if errors.As(err, &bye) {
 				fmt.Println("told:", bye.Code)
 			}
-			<-ctx.Done()
+			stop()
 		},
 	}
 	for range client.Events(ctx, "http://"+listener.Addr().String(), opts) {
 	}
+	<-down
 	fmt.Println(<-served)
 	// Unordered output:
 	// told: draining
+	// drained: <nil>
 	// shut down: <nil>
 	// closed: <nil>
 	// http: Server closed

@@ -40,7 +40,14 @@ func (b *Broker) SessionRecords() (n int) {
 }
 
 // Followers counts the streams in the index of a topic, which may be one of the broker's own.
-func (b *Broker) Followers(topic string) int { return b.streams.count(topic) }
+func (b *Broker) Followers(topic string) (n int) {
+	b.streams.mu.RLock()
+	defer b.streams.mu.RUnlock()
+	for _, f := range b.streams.followers[topic] {
+		n += f.a.refs
+	}
+	return n
+}
 
 // Sweep ends sessions as the broker does every second.
 func (b *Broker) Sweep() { b.sessions.sweep(func(info SessionInfo) { b.sessionEnded(info, nil) }) }

@@ -36,14 +36,14 @@ func (c *connection) heal(gaps []Gap, tell func([]Gap) error) error {
 	buf := getBuffer()
 	defer buf.release()
 	buf.bytes = appendPlace(buf.bytes, head)
-	return c.transport.write(buf.bytes)
+	return c.write(buf.bytes)
 }
 
 func (c *connection) tellGap(gaps []Gap) error {
 	buf := getBuffer()
 	defer buf.release()
 	buf.bytes = appendControl(buf.bytes, "", nameGap, gapData{gaps})
-	return c.transport.write(buf.bytes)
+	return c.write(buf.bytes)
 }
 
 // snapshot sends the app's state of the topics of the gaps.
@@ -71,6 +71,9 @@ func (c *connection) snapshot(gaps []Gap) (err error) {
 func (c *connection) awaitSnapshot(lost Lost) (events []Event, err error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
+	if raw, ok := c.transport.(*rawTransport); ok && !c.watched { // net/http doesn't look any more whether the client is there
+		defer raw.watchWhile(c.cancel)()
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -88,7 +91,7 @@ func (c *connection) awaitSnapshot(lost Lost) (events []Event, err error) {
 		case <-done:
 			return events, err
 		case <-beat.C:
-			if broken := c.transport.write(appendEvent(nil, "", namePing, nil)); broken != nil {
+			if broken := c.write(appendEvent(nil, "", namePing, nil)); broken != nil {
 				cancel()
 				<-done
 				return nil, broken

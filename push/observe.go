@@ -34,10 +34,10 @@ func (b *Broker) connected(c *connection, opened Opened) {
 	}
 }
 
-func (b *Broker) disconnected(c *connection, cause error) {
+func (b *Broker) disconnected(c Connection, cause error) {
 	if hook := b.opts.Hooks.Disconnected; hook != nil {
 		defer b.recoverHook("Disconnected")
-		hook(c.info, cause)
+		hook(c, cause)
 	}
 }
 
@@ -55,10 +55,10 @@ func (b *Broker) published(event *Event) {
 	}
 }
 
-func (b *Broker) delivered(c *connection, events, bytes int) {
+func (b *Broker) delivered(c Connection, events, bytes int) {
 	if hook := b.opts.Hooks.Delivered; hook != nil {
 		defer b.recoverHook("Delivered")
-		hook(c.info, events, bytes)
+		hook(c, events, bytes)
 	}
 }
 

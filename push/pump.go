@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
@@ -17,9 +18,12 @@ import (
 type connection struct {
 	broker    *Broker
 	info      Connection
+	session   *session
+	audience  *audience
+	place     int // in the audience, guarded by it
 	topics    []string
-	places    []int // in the index, one a topic; guarded by the index's shards
 	slow      SlowPolicy
+	mu        sync.Mutex // guards transport against abort
 	transport transport
 	woken     chan struct{} // one, if there may be news
 
@@ -27,8 +31,14 @@ type connection struct {
 	cancel context.CancelCauseFunc
 	expire context.CancelFunc // of the grant's end, nil without one
 
-	at   eventlog.Cursor // everything before it was sent
-	told bool            // what became of its cursor
+	heir    atomic.Pointer[parked] // what it was parked as
+	expires time.Time              // of the grant
+
+	at      eventlog.Cursor // everything before it was sent
+	told    bool            // what became of its cursor
+	stays   bool            // with its goroutine: parking failed
+	odd     bool            // its cursor names what the log doesn't have
+	watched bool            // somebody else reads from its connection
 }
 
 const (
@@ -40,18 +50,32 @@ const (
 type endError struct{ error }
 
 // end makes run return the cause, after what it is doing. The first cause counts.
-func (c *connection) end(cause error) { c.cancel(endError{cause}) }
+func (c *connection) end(cause error) {
+	c.cancel(endError{cause})
+	if heir := c.heir.Load(); heir != nil {
+		heir.end(cause)
+	}
+}
+
+func (c *connection) wakeOwn() { signal(c.woken) }
+
+// errIdle ends the pump of a stream that can be parked: it needs nothing more that may take time.
+var errIdle = errors.New("push: nothing to do")
 
 // run is the life of a stream: tell the client what became of its cursor, then read from the log and write, until the
 // end. There is no other path for events, live or not. It returns nil when the client left.
 func (c *connection) run(from start) error {
-	if err := c.transport.open(); err != nil {
-		return c.cause(err)
+	err := c.transport.open(c.firstBytes())
+	if err == nil {
+		err = c.tellOpen(from)
 	}
-	if err := c.tellOpen(from); err != nil {
-		return c.cause(err)
+	if err == nil && c.parks() && !c.odd {
+		err = errIdle // what it missed is read, and joined, with what others missed
 	}
-	return c.cause(c.pump())
+	if err == nil {
+		err = c.pump()
+	}
+	return c.cause(err)
 }
 
 // pump never returns nil.
@@ -74,6 +98,9 @@ func (c *connection) pump() error {
 		if sent {
 			continue
 		}
+		if c.parks() {
+			return errIdle
+		}
 		select {
 		case <-c.woken:
 		case <-beat.C:
@@ -84,12 +111,20 @@ func (c *connection) pump() error {
 	}
 }
 
+// parks tells whether the stream may go on without its goroutine.
+func (c *connection) parks() bool {
+	_, raw := c.transport.(*rawTransport)
+	return raw && !c.stays
+}
+
 // cause returns why a stream ended: what it was ended with comes before the error that this led to.
 func (c *connection) cause(err error) error {
 	ended, ours := context.Cause(c.ctx).(endError)
 	switch {
 	case ours:
 		return ended.error
+	case err == errIdle:
+		return err
 	case !errors.Is(c.ctx.Err(), context.Canceled): // also of middleware that gave the request a deadline
 		return err
 	case errors.Is(err, ErrSlow): // HTTP/2 cancels a request whose write deadline is over
@@ -115,6 +150,7 @@ func (c *connection) tellOpen(from start) error {
 	if err != nil {
 		return err
 	}
+	c.odd = c.at.Beyond(b.Next)
 	gaps := gapsOf(b.Gaps)
 	if len(gaps) == 0 && c.tooFarBehind(b) {
 		gaps, b.Behind = c.gapsOfAll(ReasonSlow), 0
@@ -138,7 +174,7 @@ func (c *connection) opened(id string, data openData) error {
 	defer buf.release()
 	buf.bytes = appendRetry(buf.bytes, b.jitter(b.opts.Retry))
 	buf.bytes = appendControl(buf.bytes, id, nameOpen, data)
-	if err := c.transport.write(buf.bytes); err != nil {
+	if err := c.write(buf.bytes); err != nil {
 		return err
 	}
 	c.told = true
@@ -206,7 +242,7 @@ func (c *connection) send(entries []eventlog.Entry) error {
 
 func (c *connection) sendSome(entries []eventlog.Entry) (n int, err error) {
 	if len(entries) == 1 || len(entries[0].Frame) >= c.broker.opts.Limits.MaxBatchBytes {
-		return 1, c.deliver(entries[0].Frame, 1)
+		return 1, c.deliver(entries[:1], entries[0].Frame)
 	}
 	buf := getBuffer()
 	defer buf.release()
@@ -214,14 +250,21 @@ func (c *connection) sendSome(entries []eventlog.Entry) (n int, err error) {
 		buf.bytes = append(buf.bytes, entries[n].Frame...)
 		n++
 	}
-	return n, c.deliver(buf.bytes, n)
+	return n, c.deliver(entries[:n], buf.bytes)
 }
 
-func (c *connection) deliver(p []byte, events int) error {
-	if err := c.transport.write(p); err != nil {
+// deliver writes the joined frames of entries.
+func (c *connection) deliver(entries []eventlog.Entry, joined []byte) (err error) {
+	if c.audience.gzip && !anyPrivate(entries) {
+		joined = c.audience.block(entries, joined)
+		err = c.transport.write(joined)
+	} else {
+		err = c.write(joined)
+	}
+	if err != nil {
 		return err
 	}
-	c.broker.delivered(c, events, len(p))
+	c.broker.delivered(c.info, len(entries), len(joined))
 	return nil
 }
 
@@ -230,7 +273,24 @@ func (c *connection) ping() error {
 	buf := getBuffer()
 	defer buf.release()
 	buf.bytes = appendPing(buf.bytes, c.at)
-	return c.transport.write(buf.bytes)
+	return c.write(buf.bytes)
+}
+
+// setTransport gives the stream what it writes to; abort may already have come.
+func (c *connection) setTransport(t transport) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.transport = t
+}
+
+// abort cuts the stream in the middle of a write.
+func (c *connection) abort() {
+	c.mu.Lock()
+	t := c.transport
+	c.mu.Unlock()
+	if t != nil {
+		t.abort()
+	}
 }
 
 // close frees what the stream held. Others may still have it in a list of streams to end: abort does nothing from here on, since
@@ -240,20 +300,37 @@ func (c *connection) close() {
 		c.expire()
 	}
 	c.cancel(nil)
-	c.transport.close()
+	if c.transport != nil {
+		c.transport.close()
+	}
+}
+
+// retire frees what the stream held when it was parked.
+func (c *connection) retire() {
+	if c.expire != nil {
+		c.expire()
+	}
+	c.cancel(nil)
 }
 
 // goodbye tells the client why the server ends its stream, if it can still be told.
 func (c *connection) goodbye(cause error) {
+	if word := c.broker.lastWord(c.info, cause); word != nil {
+		c.write(word) // nobody is left to tell of an error
+	}
+}
+
+// lastWord returns what a client is told when its stream ends, nil if it can't be told.
+func (b *Broker) lastWord(c Connection, cause error) []byte {
 	var broken *brokenError
 	if cause == nil || errors.As(cause, &broken) {
-		return
+		return nil
 	}
-	bye, status := c.broker.byeFor(cause)
+	bye, status := b.byeFor(cause)
 	if status == http.StatusInternalServerError {
-		c.broker.logger().Error("push: ended a stream", "connection", c.info.ID, "session", c.info.Session, "error", cause)
+		b.logger().Error("push: ended a stream", "connection", c.ID, "session", c.Session, "error", cause)
 	}
-	c.transport.write(appendBye(nil, bye)) // it is the last word: nobody is left to tell of an error
+	return appendBye(nil, bye)
 }
 
 // conflate keeps of the entries with the same topic and key the newest, in place.

@@ -40,6 +40,7 @@ func TestResumedStreamMissesNothing(t *testing.T) {
 // A backlog far larger than one read or write comes whole, in order, in few writes.
 func TestLargeBacklogComesInOrder(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
+		onlyPlain(t)
 		const events, batch = 5000, 4 << 10
 		b := newBroker(t, push.Public("a", "b"), push.Options{Limits: push.Limits{MaxBatchBytes: batch}})
 		at, err := b.Cursor(t.Context())
@@ -186,6 +187,7 @@ func TestStuckClientIsCutAndResumes(t *testing.T) {
 
 func TestEachWriteHasADeadlineThatIsCleared(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
+		onlyOn(t, onGoroutine, "a shard's writes don't wait")
 		b := newBroker(t, push.Public("a"), push.Options{WriteTimeout: 7 * time.Second})
 		s := connect(t, b, "/")
 		publish(t, b, "a:1")
@@ -205,7 +207,15 @@ func TestEachWriteHasADeadlineThatIsCleared(t *testing.T) {
 
 // slowly is a stream whose client takes a second for each write.
 func slowly(t *testing.T, b *push.Broker, target string, headers ...string) *stream {
-	s := connect(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.ServeHTTP(sluggish{w.(*sink)}, r) }), target, headers...)
+	s := connect(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch own := w.(type) {
+		case *sink:
+			w = sluggish{own}
+		case hijackable:
+			own.pace = time.Second
+		}
+		b.ServeHTTP(w, r)
+	}), target, headers...)
 	pass(5 * time.Second)
 	return s
 }
@@ -355,6 +365,9 @@ func TestRequestContextEndsTheStream(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
+				if test.want == nil {
+					onlyOn(t, onGoroutine, "the server ends the request of a parked stream at once")
+				}
 				var logged record
 				var causes []error
 				b := newBroker(t, push.Public("a"), push.Options{Heartbeat: time.Hour, Logger: logged.logger(), Hooks: push.Hooks{

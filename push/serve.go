@@ -2,11 +2,13 @@ package push
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,30 +56,99 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "text/event-stream")
 		return nil
 	}
-	if b.crowded(grant.User, b.streams.count(topicUser+grant.User)) {
+	if b.crowded(grant.User, b.streams.userStreams(grant.User)) {
 		return ErrTooManyConnections
 	}
 	if err := b.enter(); err != nil {
 		return err
 	}
-	defer b.leave()
 	s, from, err := b.session(w, r, grant)
 	if err != nil {
+		b.leave()
 		return err
 	}
-	defer b.sessions.detach(s)
-	c := b.newConnection(w, r, grant, s)
-	defer c.close()
-	if err := b.follow(c, s); err != nil {
+	c := b.newConnection(r, grant, s, b.compresses(w, r))
+	err = b.follow(c)
+	if err == nil {
+		err = b.connect(c, w, r)
+	}
+	if err != nil {
+		b.release(c)
 		return err
 	}
-	defer b.streams.remove(c)
-	cause := c.run(from)
+	b.afterRun(c, c.run(from))
+	return nil
+}
+
+// compresses tells whether a stream is compressed.
+func (b *Broker) compresses(w http.ResponseWriter, r *http.Request) bool {
+	if !b.opts.Compress || w.Header().Get("Content-Encoding") != "" { // or somebody else is about to encode it
+		return false
+	}
+	w.Header().Add("Vary", "Accept-Encoding")
+	return acceptsGzip(r)
+}
+
+// connect gives a stream its transport.
+func (b *Broker) connect(c *connection, w http.ResponseWriter, r *http.Request) error {
+	if b.mayPark(w, r) {
+		raw, err := hijack(w, r, &b.opts, c.audience.gzip)
+		if err == nil {
+			if c.stays = b.lot(raw.conn, c.info.ID) == nil; c.stays {
+				c.watched = true
+				go raw.watchGone(c.cancel)
+			}
+			c.setTransport(raw)
+			if c.stays && b.opts.Parking == ParkAlways { // net/http's answer can't be had any more
+				c.end(cantPark(r, raw.conn))
+			}
+			return nil
+		}
+		if !errors.Is(err, http.ErrNotSupported) {
+			return fmt.Errorf("push: take over the connection: %w", err)
+		}
+	}
+	if b.opts.Parking == ParkAlways {
+		return cantPark(r, w)
+	}
+	c.setTransport(newSSE(w, b.opts.WriteTimeout, c.audience.gzip))
+	return nil
+}
+
+// cantPark names what stands between a stream and its TCP connection.
+func cantPark(r *http.Request, between any) error {
+	if c, ok := between.(*tls.Conn); ok {
+		between = c.NetConn()
+	}
+	return fmt.Errorf("push: Options.Parking is ParkAlways, and the stream of a %s request can't be parked: %T isn't, or doesn't let go of, "+
+		"a TCP connection of HTTP/1 on a system with epoll or kqueue", r.Proto, between)
+}
+
+// afterRun parks a stream that is idle, and ends one that is over.
+func (b *Broker) afterRun(c *connection, cause error) {
+	for cause == errIdle {
+		if b.park(c) {
+			return
+		}
+		c.stays, c.watched = true, true
+		go c.transport.(*rawTransport).watchGone(c.cancel)
+		cause = c.cause(c.pump())
+	}
 	c.goodbye(cause)
 	if c.told {
-		b.disconnected(c, cause)
+		b.disconnected(c.info, cause)
 	}
-	return nil
+	b.release(c)
+}
+
+// release gives back all that a stream held.
+func (b *Broker) release(c *connection) {
+	c.close()
+	b.replace(c.session, c, nil)
+	c.audience.remove(c)
+	b.streams.leave(c.audience)
+	b.sessions.detach(c.session)
+	b.leave()
 }
 
 // grant asks the app, and holds its answer against the limits.
@@ -220,20 +291,16 @@ func (b *Broker) crowded(user string, streams int) bool {
 }
 
 // follow puts a connection into the index. From here on it is woken.
-func (b *Broker) follow(c *connection, s *session) error {
-	b.streams.add(c)
-	err := b.goingDown() // a list of streams to end that was made before has missed this one
-	switch {
-	case err != nil:
-	case !s.live(): // the same
-		err = ErrRevoked
-	case b.crowded(c.info.User, b.streams.place(c, len(c.topics)-1)):
-		err = ErrTooManyConnections // of several that came at the same time, those that found room before it stay
-	default:
-		return nil
+func (b *Broker) follow(c *connection) error {
+	c.audience.add(c)
+	c.session.add(c)
+	if c.info.User != "" && b.crowded(c.info.User, b.streams.joinUser(c.info.User, c)) {
+		return ErrTooManyConnections // of several that came at the same time, those that found room before it stay
 	}
-	b.streams.remove(c)
-	return err
+	if !c.session.live() { // who revoked it before has missed this stream
+		return ErrRevoked
+	}
+	return b.goingDown() // the same
 }
 
 // refuse answers a request that gets no stream, so that an EventSource comes back instead of giving up.
@@ -280,21 +347,17 @@ func isTokenError(err error) bool {
 }
 
 // newConnection makes the record of a stream. Its context ends with the request, at the grant's end, or by end.
-func (b *Broker) newConnection(w http.ResponseWriter, r *http.Request, grant Grant, s *session) *connection {
-	id := s.id.String()
-	topics := make([]string, 0, len(grant.Topics)+3)
-	topics = append(append(topics, grant.Topics...), topicAll, topicSession+id)
-	if grant.User != "" {
-		topics = append(topics, topicUser+grant.User) // last: follow counts on it
-	}
+func (b *Broker) newConnection(r *http.Request, grant Grant, s *session, gzip bool) *connection {
 	c := &connection{
-		broker:    b,
-		info:      Connection{ID: b.ids.Add(1), Session: id, User: grant.User, Remote: r.RemoteAddr, Since: time.Now()},
-		topics:    topics,
-		slow:      grant.Slow,
-		transport: newSSE(w, b.opts.WriteTimeout),
-		woken:     make(chan struct{}, 1),
+		broker:   b,
+		info:     Connection{ID: b.ids.Add(1), Session: s.id.String(), User: grant.User, Remote: r.RemoteAddr, Since: time.Now()},
+		session:  s,
+		audience: b.streams.join(append(slices.Clone(grant.Topics), topicAll), grant.Slow, gzip),
+		slow:     grant.Slow,
+		woken:    make(chan struct{}, 1),
+		expires:  grant.Expires,
 	}
+	c.topics = appendOwnTopics(slices.Clone(c.audience.topics), s)
 	c.ctx, c.cancel = context.WithCancelCause(r.Context())
 	if !grant.Expires.IsZero() {
 		c.ctx, c.expire = context.WithDeadlineCause(c.ctx, grant.Expires, endError{ErrExpired})

@@ -3,6 +3,7 @@ package push
 import (
 	"iter"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,7 @@ type session struct {
 	generation  uint32  // of its newest tokens
 	connections int32
 	state       sessionState
+	streams     []stream
 
 	listed     *sessionList // guarded by sessions.mu, as are the links
 	prev, next *session
@@ -151,6 +153,40 @@ func (s *session) proved(at eventlog.Cursor) {
 	defer s.mu.Unlock()
 	if s.connections <= 1 || s.cursor.Beyond(at) {
 		s.cursor = at
+	}
+}
+
+func (s *session) add(st stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams = append(s.streams, st)
+}
+
+// replace puts a stream in another's place; nil for none.
+func (s *session) replace(old, by stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams = replace(s.streams, old, by); len(s.streams) == 0 {
+		s.streams = nil // a detached session holds nothing
+	}
+}
+
+// wake tells the session's streams that something was sent to it.
+func (s *session) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.streams {
+		st.wakeOwn()
+	}
+}
+
+// end ends the session's streams.
+func (s *session) end(cause error) {
+	s.mu.Lock()
+	streams := slices.Clone(s.streams)
+	s.mu.Unlock()
+	for _, st := range streams {
+		st.end(cause)
 	}
 }
 
@@ -352,9 +388,7 @@ func (b *Broker) Revoke(session string) error {
 
 // revoked ends the streams of a session that was revoked.
 func (b *Broker) revoked(s *session, cause error) {
-	for _, c := range b.streams.connections(topicSession + s.id.String()) {
-		c.end(cause)
-	}
+	s.end(cause)
 	info, _ := b.sessions.info(s)
 	b.sessionEnded(info, cause)
 }

@@ -5,9 +5,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +26,7 @@ func newBroker(t testing.TB, authorize push.AuthorizeFunc, opts push.Options) *p
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.NewTextHandler(failer{t}, &slog.HandlerOptions{Level: slog.LevelError}))
 	}
+	opts.Compress = opts.Compress || compresses(t)
 	b, err := push.New(authorize, &opts)
 	if err != nil {
 		t.Fatal(err)
@@ -106,17 +107,27 @@ type stream struct {
 	seen  int           // frames that were taken
 }
 
-// connect asks for a stream.
+// connect asks for a stream, by the path that the test is for.
 func connect(t testing.TB, h http.Handler, target string, headers ...string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := newRequest(ctx, target, headers...)
 	s := &stream{t: t, w: newSink(), leave: cancel, done: make(chan struct{})}
+	var w http.ResponseWriter = s.w
+	if parks(t) {
+		ctx = context.WithValue(ctx, http.LocalAddrContextKey, &net.TCPAddr{})
+		w = hijackable{s.w}
+		s.leave = func() { cancel(); s.w.change(func() { s.w.left = true }) }
+	}
+	r := newRequest(ctx, target, headers...)
+	if s.w.gzip = compresses(t); s.w.gzip {
+		r.Header.Set("Accept-Encoding", "br, gzip")
+	}
 	go func() {
 		defer close(s.done)
-		h.ServeHTTP(s.w, r)
+		h.ServeHTTP(w, r)
+		s.w.awaitClose()
 	}()
-	t.Cleanup(func() { cancel(); s.w.resume(); <-s.done })
+	t.Cleanup(func() { s.leave(); s.w.resume(); <-s.done })
 	synctest.Wait()
 	return s
 }
@@ -215,110 +226,45 @@ func (s *stream) ended() bool {
 	}
 }
 
-// sink is a ResponseWriter with all powers that a stream wants. Its client reads everything, until it stalls.
-type sink struct {
-	mu       sync.Mutex // guards everything below
-	header   http.Header
-	status   int
-	sent     http.Header // as of WriteHeader
-	buf      []byte      // written
-	flushed  int         // of them
-	flushes  int
-	writes   []int // bytes of each
-	deadline time.Time
-	armed    []time.Duration // what each deadline left for its write, 0 for a clear
-	went     chan struct{}   // not nil while the client doesn't read; closed when it does again
-}
-
-func newSink() *sink { return &sink{header: http.Header{}} }
-
-func (w *sink) Header() http.Header { return w.header }
-
-func (w *sink) WriteHeader(status int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.status == 0 {
-		w.status, w.sent = status, w.header.Clone()
-	}
-}
-
-func (w *sink) Write(p []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	if err := w.room(); err != nil {
-		return 0, err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.buf, w.writes = append(w.buf, p...), append(w.writes, len(p))
-	return len(p), nil
-}
-
-func (w *sink) FlushError() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.flushed, w.flushes = len(w.buf), w.flushes+1
-	return nil
-}
-
-func (w *sink) SetWriteDeadline(d time.Time) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.deadline = d
-	if d.IsZero() {
-		w.armed = append(w.armed, 0)
-	} else {
-		w.armed = append(w.armed, time.Until(d))
-	}
-	return nil
-}
-
-// room waits until the client reads, or for the deadline of the moment, looking anew now and then.
-func (w *sink) room() error {
-	for {
-		w.mu.Lock()
-		went, deadline := w.went, w.deadline
-		w.mu.Unlock()
-		if !deadline.IsZero() && !time.Now().Before(deadline) {
-			return fmt.Errorf("write: %w", os.ErrDeadlineExceeded)
-		}
-		if went == nil {
-			return nil
-		}
-		select {
-		case <-went:
-		case <-time.After(time.Millisecond): // of the bubble
-		}
-	}
-}
-
-// stall makes the client stop reading.
-func (w *sink) stall() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.went = make(chan struct{})
-}
-
-func (w *sink) resume() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.went != nil {
-		close(w.went)
-		w.went = nil
-	}
-}
-
-// text is what the client has.
-func (w *sink) text() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return string(w.buf[:w.flushed])
-}
-
-// inBubble runs a test on a clock of its own.
+// inBubble runs a test on a clock of its own, for streams that keep a goroutine and for those that are parked, with compression and without.
 func inBubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	t.Parallel()
-	synctest.Test(t, f)
+	for _, path := range []string{onGoroutine, onShard, onGoroutine + "/" + compressed, onShard + "/" + compressed} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, f)
+		})
+	}
+}
+
+// The paths of a stream.
+const (
+	onGoroutine = "goroutine"
+	onShard     = "parked"
+	compressed  = "gzip"
+)
+
+// compresses tells whether the streams of a test are compressed.
+func compresses(t testing.TB) bool { return slices.Contains(strings.Split(t.Name(), "/"), compressed) }
+
+// parks tells whether the streams of a test are parked.
+func parks(t testing.TB) bool { return slices.Contains(strings.Split(t.Name(), "/"), onShard) }
+
+// onlyPlain says that a test is about bytes that aren't compressed.
+func onlyPlain(t *testing.T) {
+	t.Helper()
+	if compresses(t) {
+		t.Skip("it counts bytes")
+	}
+}
+
+// onlyOn says that a test is about one path.
+func onlyOn(t *testing.T, path, why string) {
+	t.Helper()
+	if parks(t) != (path == onShard) {
+		t.Skip(why)
+	}
 }
 
 // pass lets time go by in a bubble.

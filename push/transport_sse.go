@@ -10,8 +10,8 @@ import (
 
 // transport is how bytes leave an open stream. Calls of write don't overlap; abort may come at any time, also after close.
 type transport interface {
-	// open answers the request and sends the first bytes.
-	open() error
+	// open answers the request and sends the first bytes, at the latest with those of the first write.
+	open(first []byte) error
 	// write sends whole frames, and returns when they have left or the write timeout is over. An error is a *brokenError: the
 	// stream has ended.
 	write(p []byte) error
@@ -27,6 +27,7 @@ type sseTransport struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	timeout time.Duration
+	gzip    bool
 
 	mu      sync.Mutex // guards what follows, and deadlines against the end of w
 	aborted bool
@@ -35,20 +36,26 @@ type sseTransport struct {
 
 var firstBytes = []byte(": ok\n\n") // HTTP/2 proxies hold headers back until a DATA frame comes
 
-func newSSE(w http.ResponseWriter, timeout time.Duration) *sseTransport {
-	return &sseTransport{w: w, rc: http.NewResponseController(w), timeout: timeout}
+func newSSE(w http.ResponseWriter, timeout time.Duration, gzip bool) *sseTransport {
+	return &sseTransport{w: w, rc: http.NewResponseController(w), timeout: timeout, gzip: gzip}
 }
 
 // open keeps the headers that were set before. A server's ReadTimeout is over with the request, which has no body; its WriteTimeout
 // gives way to the first deadline of our own.
-func (t *sseTransport) open() error {
-	h := t.w.Header()
+func (t *sseTransport) open(first []byte) error {
+	setStreamHeaders(t.w.Header(), t.gzip)
+	t.w.WriteHeader(http.StatusOK) // before the first flush: compressing middleware decides here
+	return t.write(first)
+}
+
+func setStreamHeaders(h http.Header, gzip bool) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no")
 	h.Del("Content-Length")
-	t.w.WriteHeader(http.StatusOK) // before the first flush: compressing middleware decides here
-	return t.write(firstBytes)
+	if gzip {
+		h.Set("Content-Encoding", "gzip")
+	}
 }
 
 func (t *sseTransport) write(p []byte) error {

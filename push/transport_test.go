@@ -123,7 +123,8 @@ func inMemory(t *testing.T, f func(t *testing.T, serve serveFunc)) {
 	t.Parallel()
 	for name, http2 := range map[string]bool{"HTTP1": false, "HTTP2": true} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				f(t, func(h http.Handler, change func(*http.Server)) (*http.Client, dialFunc) {
 					return serve(t, h, http2, change)
 				})
@@ -333,6 +334,7 @@ func TestCloseWithAStuckClient(t *testing.T) {
 		for ; got < events; got++ {
 			<-told
 		}
+		synctest.Wait() // the other one is stuck by now
 		began := time.Now()
 		if err := b.Close(); err != nil || time.Since(began) < time.Second {
 			t.Errorf("%v after %v: nobody was stuck", err, time.Since(began))
@@ -472,6 +474,7 @@ func (w *gzipped) FlushError() error {
 
 func TestStreamBehindCompression(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
+		onlyOn(t, onGoroutine, "whose connection is taken over goes around what compresses")
 		var events []string
 		b := newBroker(t, push.Public("a"), push.Options{})
 		s := connect(t, wrapped(b, func(w http.ResponseWriter) http.ResponseWriter { return &gzipped{w, nil, &events} }), "/")
@@ -498,6 +501,7 @@ func TestStreamBehindCompression(t *testing.T) {
 // What net/http tells only when it flushes, a client's end above all, ends the stream.
 func TestFailedFlushEndsTheStream(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
+		onlyOn(t, onGoroutine, "nothing is flushed on a connection that was taken over")
 		causes := make(chan error, 1)
 		b := newBroker(t, push.Public("a"), push.Options{Hooks: push.Hooks{
 			Disconnected: func(_ push.Connection, cause error) { causes <- cause },

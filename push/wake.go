@@ -2,7 +2,7 @@ package push
 
 import (
 	"errors"
-	"hash/maphash"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,10 +73,27 @@ func (d *dispatcher) awaitCanary() <-chan struct{} {
 	return d.canary
 }
 
+// news takes what the log tells. It is called before an event can be read, so that a shard which has read for a crowd knows who
+// has something of its own before that.
+func (b *Broker) news(topic string) {
+	if id, ok := strings.CutPrefix(topic, topicSession); ok {
+		if s, ok := b.sessions.get(id); ok {
+			s.wake()
+		}
+	} else if user, ok := strings.CutPrefix(topic, topicUser); ok {
+		b.streams.wakeUser(user)
+	} else {
+		if topic == "" {
+			b.shards.post(func(in *inbox) { in.all = true })
+		}
+		b.wakes.wake(topic)
+	}
+}
+
 // watch listens to the log until the broker ends.
 func (b *Broker) watch() {
 	for {
-		err := b.log.Watch(b.ctx, b.wakes.wake)
+		err := b.log.Watch(b.ctx, b.news)
 		if b.ctx.Err() != nil {
 			return
 		}
@@ -96,6 +113,18 @@ func (b *Broker) watch() {
 
 const watchRetry = time.Second
 
+// linger lets news gather. It returns false when the broker ends.
+func (b *Broker) linger() bool {
+	wait := time.NewTimer(b.opts.Linger)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return true
+	case <-b.ctx.Done():
+		return false
+	}
+}
+
 // dispatch wakes streams until the broker ends.
 func (b *Broker) dispatch() {
 	for {
@@ -104,111 +133,16 @@ func (b *Broker) dispatch() {
 		case <-b.ctx.Done():
 			return
 		}
+		if b.opts.Linger > 0 && !b.linger() {
+			return
+		}
 		topics := b.wakes.take()
 		if _, any := topics[""]; any {
-			b.streams.wake(topicAll) // every stream follows it
+			b.streams.wake(topicAll) // every audience follows it
 			continue
 		}
 		for topic := range topics {
 			b.streams.wake(topic)
 		}
 	}
-}
-
-// index finds the streams of a topic. A publish touches the shard of its topic and the streams that follow it, nothing else.
-type index struct {
-	seed   maphash.Seed
-	shards [64]indexShard // enough that few publishers meet; a power of two
-}
-
-type indexShard struct {
-	mu     sync.Mutex // guards topics, and of each connection the places for topics of this shard
-	topics map[string][]follower
-}
-
-// follower is a connection in the list of its topic number slot. The connection's places[slot] says where in the list it is,
-// so that it leaves without a search.
-type follower struct {
-	c    *connection
-	slot int
-}
-
-func (x *index) init() {
-	x.seed = maphash.MakeSeed()
-	for i := range x.shards {
-		x.shards[i].topics = make(map[string][]follower)
-	}
-}
-
-func (x *index) shard(topic string) *indexShard {
-	return &x.shards[maphash.String(x.seed, topic)%uint64(len(x.shards))]
-}
-
-// add makes a connection a follower of its topics.
-func (x *index) add(c *connection) {
-	c.places = make([]int, len(c.topics))
-	for slot, topic := range c.topics {
-		s := x.shard(topic)
-		s.mu.Lock()
-		c.places[slot] = len(s.topics[topic])
-		s.topics[topic] = append(s.topics[topic], follower{c, slot})
-		s.mu.Unlock()
-	}
-}
-
-// remove ends what add began.
-func (x *index) remove(c *connection) {
-	for slot, topic := range c.topics {
-		s := x.shard(topic)
-		s.mu.Lock()
-		list, place := s.topics[topic], c.places[slot]
-		last := len(list) - 1
-		list[place] = list[last]
-		list[place].c.places[list[place].slot] = place
-		list[last] = follower{}
-		if last == 0 {
-			delete(s.topics, topic)
-		} else {
-			s.topics[topic] = list[:last]
-		}
-		s.mu.Unlock()
-	}
-}
-
-// place returns how many streams stood before a connection in the list of its topic number slot when it came, or fewer.
-func (x *index) place(c *connection, slot int) int {
-	s := x.shard(c.topics[slot])
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return c.places[slot]
-}
-
-// count returns how many streams follow a topic.
-func (x *index) count(topic string) int {
-	s := x.shard(topic)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.topics[topic])
-}
-
-// wake leaves each stream of a topic a token; none is waited for.
-func (x *index) wake(topic string) {
-	s := x.shard(topic)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range s.topics[topic] {
-		signal(f.c.woken)
-	}
-}
-
-// connections returns the streams of a topic.
-func (x *index) connections(topic string) []*connection {
-	s := x.shard(topic)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := make([]*connection, len(s.topics[topic]))
-	for i, f := range s.topics[topic] {
-		all[i] = f.c
-	}
-	return all
 }

@@ -57,6 +57,11 @@ var architecture = map[string]imports{
 	"migrate/lexer": {code: []edge{
 		{"migrate/dialect", "which strings, comments and bodies there are"},
 	}},
+	"migrate/lint": {code: []edge{
+		{"migrate/dialect", "a rule is for some databases"},
+		{"migrate/lexer", "statements are recognized from their tokens"},
+		{"migrate/source", "scripts with their headers, lint:allow among them"},
+	}},
 	"migrate/source": {code: []edge{
 		{"migrate/dialect", "a file may be for one database alone"},
 		{"migrate/lexer", "headers and sections are comments, and only a lexer knows what is one"},

@@ -13,7 +13,7 @@ import (
 )
 
 // programs that the tests run, and the Debian packages they are in.
-var programs = [][2]string{{"curl", "curl"}, {"nginx", "nginx"}, {"chromium", "chromium"}}
+var programs = [][2]string{{"curl", "curl"}, {"nginx", "nginx"}, {"haproxy", "haproxy"}, {"caddy", "caddy"}, {"chromium", "chromium"}}
 
 // TestMain fails when a program is missing: a test that is skipped silently proves nothing. It fails, too, when a goroutine is left.
 func TestMain(m *testing.M) {

@@ -71,11 +71,17 @@ var frameworks = []struct {
 func TestInsideOfFrameworksEventsArriveAtOnce(t *testing.T) {
 	gin.SetMode(gin.ReleaseMode)
 	t.Parallel()
-	for _, tt := range frameworks {
-		t.Run(tt.name, func(t *testing.T) {
+	for i := range 2 * len(frameworks) {
+		tt, parking, path := frameworks[i/2], push.ParkNever, "on a goroutine"
+		if i%2 == 1 {
+			parking, path = push.ParkAuto, "parked"
+			tt.packed = tt.packed && tt.warned != "" // whose connection is taken over goes around what compresses
+		}
+		t.Run(tt.name+" "+path, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
 			s.Wrap = tt.wrap
+			s.Options.Parking = parking
 			if tt.warned == "" {
 				s.Timeout = time.Second // lifted only if the broker reaches the connection through all wrappers
 			}

@@ -3,10 +3,7 @@ package integration
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,66 +14,22 @@ import (
 	"github.com/buffkit/buffkit/push"
 )
 
-// nginx is a running nginx in front of a site.
-type nginx struct {
-	addr   string
-	folder string
-	cmd    *exec.Cmd
-}
-
-func startNginx(t *testing.T, s *site) *nginx {
+// startNginx starts an nginx that nobody has tuned, in front of a site.
+func startNginx(t *testing.T, s *site) *proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", net.JoinHostPort(ownHost(), "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := &nginx{addr: listener.Addr().String(), folder: t.TempDir()}
-	listener.Close()
+	p := &proxy{name: "nginx", addr: freeAddr(t), folder: t.TempDir(), file: "nginx.conf"}
 	var conf bytes.Buffer
-	err = template.Must(template.ParseFiles("testdata/nginx.conf")).Execute(&conf, struct {
+	err := template.Must(template.ParseFiles("testdata/nginx.conf")).Execute(&conf, struct {
 		Root     bool
 		Addr, To string
-	}{os.Geteuid() == 0, n.addr, s.addr})
-	if err == nil {
-		err = os.WriteFile(filepath.Join(n.folder, "nginx.conf"), conf.Bytes(), 0o600)
-	}
+	}{os.Geteuid() == 0, p.addr, s.addr})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.start(t)
-	t.Cleanup(n.kill)
-	return n
-}
-
-func (n *nginx) start(t *testing.T) {
-	t.Helper()
-	n.cmd = exec.Command("nginx", "-p", n.folder, "-c", "nginx.conf", "-e", "stderr")
-	n.cmd.Stderr = t.Output()
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // kill reaches its workers
-	if err := n.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	poll(t, "nginx listening", func() bool {
-		conn, err := net.Dial("tcp", n.addr)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-}
-
-// kill ends it and its workers as a power cut does.
-func (n *nginx) kill() {
-	syscall.Kill(-n.cmd.Process.Pid, syscall.SIGKILL)
-	n.cmd.Wait()
-}
-
-// reload does what "nginx -s reload" does.
-func (n *nginx) reload(t *testing.T) {
-	t.Helper()
-	if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	p.command = []string{"nginx", "-p", p.folder, "-c", p.file, "-e", "stderr"}
+	p.reload = func(t *testing.T) { p.signal(t, syscall.SIGHUP) } // as "nginx -s reload" does
+	p.launch(t, conf.String())
+	return p
 }
 
 func TestBehindNginxEventsArriveAtOnce(t *testing.T) {
@@ -115,11 +68,11 @@ func TestBehindNginxEventsArriveAtOnce(t *testing.T) {
 func TestBehindNginxHeartbeatsKeepAQuietStream(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.Options.Heartbeat = 500 * time.Millisecond // proxy_read_timeout is 2 s
+	s.Options.Heartbeat = 250 * time.Millisecond // proxy_read_timeout is 2 s
 	s.start(nil)
 	n := startNginx(t, s)
 	p := openPage(t, following(s, n.addr, "/events"))
-	p.awaitNth(t, "buffkit.ping", 7) // over 3 s
+	p.awaitNth(t, "buffkit.ping", 11) // over 2.5 s
 	s.publish(1)
 	p.awaitLast(t, 1, 1)
 	if opens := opens(t, p.all()); len(opens) != 1 {

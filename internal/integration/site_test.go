@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,10 +141,30 @@ func (s *site) crash() {
 	if s.broker == nil {
 		return
 	}
+	s.cut()
 	s.server.Close()
 	<-s.served
 	s.broker.Close()
 	s.broker = nil
+}
+
+// cut cuts every connection that was accepted, also those that the server doesn't know any more because they are parked.
+func (s *site) cut() {
+	_, port, _ := net.SplitHostPort(s.addr)
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, entry := range open {
+		fd, _ := strconv.Atoi(entry.Name())
+		own, err := syscall.Getsockname(fd)
+		if err != nil {
+			continue
+		}
+		if a, ok := own.(*syscall.SockaddrInet4); ok && strconv.Itoa(a.Port) == port {
+			syscall.Shutdown(fd, syscall.SHUT_RDWR)
+		}
+	}
 }
 
 // stop goes down as a deploy does: goodbyes, then the end.
@@ -151,13 +172,11 @@ func (s *site) stop() {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	drained := make(chan error, 1)
-	s.server.RegisterOnShutdown(func() { drained <- s.broker.Drain(ctx) })
+	if err := s.broker.Drain(ctx); err != nil {
+		s.t.Errorf("drain: %v", err)
+	}
 	if err := s.server.Shutdown(ctx); err != nil {
 		s.t.Errorf("shutdown: %v", err)
-	}
-	if err := <-drained; err != nil {
-		s.t.Errorf("drain: %v", err)
 	}
 	<-s.served
 	s.broker.Close()

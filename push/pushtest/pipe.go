@@ -62,6 +62,15 @@ func (c *pipeConn) SetDeadline(t time.Time) error {
 func (c *pipeConn) SetReadDeadline(t time.Time) error  { c.in.readBy.set(t); return nil }
 func (c *pipeConn) SetWriteDeadline(t time.Time) error { c.out.writeBy.set(t); return nil }
 
+// TryWrite writes as much as there is room for. With Notify it lets package push park a stream, as it parks one on a TCP connection.
+func (c *pipeConn) TryWrite(p []byte) (int, error) { return c.out.tryWrite(p) }
+
+// Notify has f called when there is room again after TryWrite took less than all, and once the other end is gone.
+func (c *pipeConn) Notify(f func(gone bool)) {
+	c.in.change(func() { c.in.onEnd = f })
+	c.out.change(func() { c.out.onRoom = f })
+}
+
 // halfPipe is one direction.
 type halfPipe struct {
 	mu       sync.Mutex // guards everything below
@@ -73,6 +82,10 @@ type halfPipe struct {
 	broken   error // what the reader gets at once, whatever is in buf
 	readBy   deadline
 	writeBy  deadline
+
+	refused bool            // tryWrite took less than all
+	onRoom  func(gone bool) // of the writer: there is room, or nobody reads
+	onEnd   func(gone bool) // of the reader: nothing comes any more
 }
 
 func newHalfPipe() *halfPipe {
@@ -88,6 +101,22 @@ func (h *halfPipe) change(f func()) {
 	defer h.mu.Unlock()
 	f()
 	h.changed.Broadcast()
+	h.tell()
+}
+
+// tell calls who asked to be notified.
+func (h *halfPipe) tell() {
+	if h.onEnd != nil && (h.broken != nil || h.ended || h.noWriter) {
+		h.onEnd(true)
+	}
+	switch {
+	case h.onRoom == nil:
+	case h.noReader:
+		h.onRoom(true)
+	case h.refused && len(h.buf) < pipeBytes:
+		h.refused = false
+		h.onRoom(false)
+	}
 }
 
 func (h *halfPipe) end() { h.change(func() { h.ended = true }) }
@@ -107,6 +136,7 @@ func (h *halfPipe) read(p []byte) (int, error) {
 			n := copy(p, h.buf)
 			h.buf = append(h.buf[:0], h.buf[n:]...)
 			h.changed.Broadcast()
+			h.tell()
 			return n, nil
 		case h.ended, h.noWriter:
 			return 0, io.EOF
@@ -137,6 +167,22 @@ func (h *halfPipe) write(p []byte) (written int, err error) {
 		}
 		h.changed.Wait()
 	}
+}
+
+func (h *halfPipe) tryWrite(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.noWriter, h.ended:
+		return 0, net.ErrClosed
+	case h.noReader:
+		return 0, syscall.EPIPE
+	}
+	n := min(len(p), pipeBytes-len(h.buf))
+	h.buf = append(h.buf, p[:n]...)
+	h.refused = n < len(p)
+	h.changed.Broadcast()
+	return n, nil
 }
 
 // deadline wakes who waits on its pipe when it is over.

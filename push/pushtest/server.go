@@ -117,6 +117,7 @@ func (p *process) end() {
 	p.ended = true
 	p.mu.Unlock()
 	p.server.Close()
+	p.pipes.cut()
 	p.handlers.Wait()
 }
 
@@ -152,6 +153,18 @@ type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
+
+	mu       sync.Mutex // guards accepted
+	accepted []net.Conn
+}
+
+// cut closes the connections that were accepted, of which the server doesn't know those that its handlers have taken over.
+func (l *pipeListener) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, conn := range l.accepted {
+		conn.Close()
+	}
 }
 
 func (l *pipeListener) dial(ctx context.Context, client net.Addr) (net.Conn, error) {
@@ -170,6 +183,9 @@ func (l *pipeListener) dial(ctx context.Context, client net.Addr) (net.Conn, err
 func (l *pipeListener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-l.conns:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.accepted = append(l.accepted, conn)
 		return conn, nil
 	case <-l.closed:
 		return nil, net.ErrClosed

@@ -17,7 +17,7 @@ type Usage struct {
 	Sockets int           // and other open descriptors
 }
 
-// Usage reads it from /proc.
+// Usage reads it from /proc and the processes' clocks.
 func (c *Child) Usage() (u Usage, err error) {
 	for _, pid := range c.pids {
 		one, err := usageOf(pid, len(c.pids) > 1)
@@ -74,23 +74,11 @@ const tick = 10 * time.Millisecond
 
 func usageOf(pid int, shares bool) (u Usage, err error) {
 	dir := "/proc/" + strconv.Itoa(pid)
-	stat, err := os.ReadFile(dir + "/stat")
-	if err != nil {
-		return u, err
+	var ts unix.Timespec
+	if err := unix.ClockGettime(cpuClock(pid), &ts); err != nil {
+		return u, fmt.Errorf("processor time of %d: %w", pid, err)
 	}
-	_, rest, _ := bytes.Cut(stat, []byte(") ")) // the name before it may contain anything
-	fields := bytes.Fields(rest)
-	const state, utime, stime = 3, 14, 15 // as proc(5) counts
-	if len(fields) <= stime-state {
-		return u, fmt.Errorf("%s/stat has %d fields", dir, len(fields))
-	}
-	for _, field := range []int{utime, stime} {
-		n, err := strconv.Atoi(string(fields[field-state]))
-		if err != nil {
-			return u, err
-		}
-		u.CPU += time.Duration(n) * tick
-	}
+	u.CPU = time.Duration(ts.Nano())
 	if shares {
 		u.Memory, err = kilobytes(dir+"/smaps_rollup", "Pss:")
 	} else {
@@ -102,6 +90,13 @@ func usageOf(pid int, shares bool) (u Usage, err error) {
 	fds, err := os.ReadDir(dir + "/fd")
 	u.Sockets = len(fds)
 	return u, err
+}
+
+// cpuClock is the clock of a process's user and system time, as clock_getcpuclockid(3) makes it: /proc has the same in steps of 10 ms,
+// which is too coarse for a short window.
+func cpuClock(pid int) int32 {
+	const bits, scheduler = 3, 2
+	return int32(^pid<<bits | scheduler)
 }
 
 // kilobytes finds "name   123 kB" in a file, as bytes.

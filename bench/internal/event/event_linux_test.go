@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 
@@ -21,6 +22,32 @@ func TestAPayloadComesBack(t *testing.T) {
 		if !json.Valid(p) {
 			t.Errorf("size %d: not JSON: %.64s", size, p)
 		}
+	}
+}
+
+func TestAFragmentComesBack(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for number := range uint32(100) {
+		p := event.Fragment(1024, 1234567890123456789, number)
+		if len(p) != 1024 {
+			t.Fatalf("%d bytes", len(p))
+		}
+		i := bytes.Index(p, []byte(event.Mark))
+		at, got, ok := event.Parse(p[i+len(event.Mark):])
+		if !ok || at != 1234567890123456789 || got != number || bytes.ContainsAny(p, "\r\n") {
+			t.Fatalf("got %d, %d, %v of %s", at, got, ok, p)
+		}
+		if again := event.Fragment(1024, 1234567890123456789, number); !bytes.Equal(p, again) {
+			t.Fatalf("two of the same number differ:\n%s\n%s", p, again)
+		}
+		seen[string(p[i+len(event.Mark)+event.Digits:])] = true
+	}
+	if len(seen) != 100 {
+		t.Errorf("%d different ones of 100", len(seen))
+	}
+	if p := event.Fragment(0, 1, 2); !bytes.HasSuffix(p, []byte("</article>")) {
+		t.Errorf("the smallest is %s", p)
 	}
 }
 

@@ -28,6 +28,9 @@ type Options struct {
 	// TokenHeader names a header of the answer whose value is kept for the next request.
 	TokenHeader string
 	Many        bool // several events may stand in one data line
+	// Sample is how many of the clients are looked at, the first ones. Of the others only the bytes are counted, and a Goal
+	// doesn't wait for them. Default: all.
+	Sample int
 
 	Loops         int // goroutines. Default: one for each 5,000 connections
 	Sources       int // addresses that connections come from. Default 8
@@ -44,6 +47,9 @@ const (
 
 func (o Options) withDefaults() Options {
 	o.Topics = max(o.Topics, 1)
+	if o.Sample == 0 {
+		o.Sample = o.Conns
+	}
 	if o.Loops == 0 {
 		o.Loops = (o.Conns + connsPerLoop - 1) / connsPerLoop
 	}
@@ -137,7 +143,10 @@ type Goal struct{ loops []*loop }
 func (c *Client) Expect(n int, fresh bool) Goal {
 	c.all(func(l *loop) {
 		l.goal, l.caught, l.lastAt, l.done = uint64(n), 0, 0, make(chan struct{})
-		for i := range l.conns {
+		if l.looked() == 0 {
+			close(l.done)
+		}
+		for i := range l.looked() {
 			if fresh {
 				l.conns[i].count = 0
 			}
@@ -180,7 +189,7 @@ func (g Goal) caught() (n int) {
 
 func (g Goal) conns() (n int) {
 	for _, l := range g.loops {
-		n += len(l.conns)
+		n += l.looked()
 	}
 	return n
 }
@@ -199,7 +208,7 @@ func (c *Client) Take() Stats {
 		l.stats.reset()
 		mu.Lock()
 		defer mu.Unlock()
-		sum.add(s)
+		sum.Add(s)
 	})
 	return sum
 }

@@ -14,6 +14,7 @@ func Scan(many bool, parts ...[]byte) (events []Seen, head string, id string) {
 	for _, p := range parts {
 		s.feed(append([]byte(nil), p...), r)
 	}
+	s.release()
 	return r.events, r.head, string(s.id)
 }
 

@@ -66,6 +66,7 @@ func newLoop(opts *Options, first, n int) (*loop, error) {
 	for i := range l.conns {
 		l.conns[i].fd = -1
 		l.conns[i].many, l.conns[i].scratch = opts.Many, &l.scratch
+		l.conns[i].raw = i >= l.looked()
 		l.conns[i].seqs = seqs[i*perConn : (i+1)*perConn : (i+1)*perConn]
 	}
 	var err error
@@ -169,6 +170,9 @@ func (l *loop) serve(i int, c *conn, events uint32) {
 	l.stats.Reads++
 	l.stats.Bytes += uint64(n)
 	c.feed(l.buf[:n], l)
+	if c.broken != nil {
+		l.fail(fmt.Errorf("client %d: %w", l.first+i, c.broken))
+	}
 	if c.state == ended {
 		l.lost(c, nil)
 	}
@@ -220,10 +224,13 @@ func (l *loop) reached(c *conn) {
 	}
 	c.caught = true
 	l.lastAt = max(l.lastAt, l.now)
-	if l.caught++; l.caught == len(l.conns) {
+	if l.caught++; l.caught == l.looked() {
 		close(l.done)
 	}
 }
+
+// looked is how many of its connections are looked at, the first ones.
+func (l *loop) looked() int { return min(max(0, l.opts.Sample-l.first), len(l.conns)) }
 
 // landed counts a connect that succeeded or failed.
 func (l *loop) landed() {
@@ -263,6 +270,7 @@ func (l *loop) drop(c *conn) {
 		l.landed()
 	}
 	reset(int(c.fd))
+	c.release()
 	c.fd, c.stage = -1, closed
 	c.life++
 }

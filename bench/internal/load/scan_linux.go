@@ -18,8 +18,11 @@ type scanner struct {
 	nextID []byte // of the event that isn't
 	at     int64  // stamp and number of the event that isn't complete
 	number uint32
-	full   bool // whether there is one
-	many   bool // several events may stand in a line
+	full   bool      // whether there is one
+	many   bool      // several events may stand in a line
+	raw    bool      // bytes after the headers aren't looked at
+	gzip   *inflater // of a body that is compressed
+	broken error     // why it can't be understood any more
 
 	scratch *[]byte // where a tail is joined with what follows; shared by all that are fed by one goroutine
 }
@@ -33,6 +36,7 @@ const (
 	inChunk
 	inChunkEnd // CR LF
 	inBody     // an answer without chunks: up to its end
+	inRaw      // anything: it is only counted
 	ended
 )
 
@@ -60,7 +64,16 @@ type sink interface {
 
 // reset makes it ready for a new connection that resumes: the id is kept, as is the memory.
 func (s *scanner) reset() {
-	*s = scanner{id: s.id, nextID: s.nextID[:0], many: s.many, scratch: s.scratch}
+	s.release()
+	*s = scanner{id: s.id, nextID: s.nextID[:0], many: s.many, raw: s.raw, scratch: s.scratch}
+}
+
+// release ends what a connection had begun.
+func (s *scanner) release() {
+	if s.gzip != nil {
+		s.gzip.stop()
+		s.gzip = nil
+	}
 }
 
 // feed takes what was read.
@@ -82,9 +95,9 @@ func (s *scanner) feed(p []byte, to sink) {
 			}
 		case inChunk:
 			n := min(s.left, len(p))
-			s.body(p[:n], to)
+			s.content(p[:n], to)
 			p = p[n:]
-			if s.left -= n; s.left == 0 {
+			if s.left -= n; s.left == 0 && s.state == inChunk {
 				s.state = inChunkEnd
 			}
 		case inChunkEnd:
@@ -94,9 +107,9 @@ func (s *scanner) feed(p []byte, to sink) {
 			}
 			p, s.state = p[end+1:], inChunkSize
 		case inBody:
-			s.body(p, to)
+			s.content(p, to)
 			return
-		case ended:
+		case inRaw, ended:
 			return
 		}
 	}
@@ -120,6 +133,12 @@ func (s *scanner) headers(p []byte, to sink) []byte {
 	s.state = inBody
 	if bytes.Equal(header(head, "Transfer-Encoding"), []byte("chunked")) {
 		s.state = inChunkSize
+	}
+	switch {
+	case s.raw:
+		s.state = inRaw
+	case bytes.Equal(header(head, "Content-Encoding"), []byte("gzip")):
+		s.gzip = newInflater()
 	}
 	to.opened(head)
 	s.tail = nil // the tails of lines are much smaller
@@ -157,6 +176,17 @@ func (s *scanner) chunkSize(p []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// content takes bytes of the stream, compressed or not.
+func (s *scanner) content(p []byte, to sink) {
+	if s.gzip == nil {
+		s.body(p, to)
+		return
+	}
+	if err := s.gzip.feed(p, func(plain []byte) { s.body(plain, to) }); err != nil {
+		s.state, s.broken = ended, err
+	}
 }
 
 // body takes bytes of the stream itself.

@@ -1,7 +1,11 @@
 package load_test
 
 import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +117,51 @@ func TestScan(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+const gzipHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+func TestScanGzip(t *testing.T) {
+	t.Parallel()
+	events := []string{": ok\n\n", "id: a\ndata: " + payload(400, 1) + "\n\n", "id: b\ndata: " + string(event.Fragment(1024, 2000, 2)) + "\n\n"}
+	// A writer of its own for the connection.
+	var private bytes.Buffer
+	w := gzip.NewWriter(&private)
+	var parts []string
+	for _, e := range events {
+		io.WriteString(w, e)
+		w.Flush()
+		parts = append(parts, private.String())
+		private.Reset()
+	}
+	// A header, and then blocks that don't know of each other.
+	shared := []string{"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"}
+	for _, e := range events {
+		var block bytes.Buffer
+		w, err := flate.NewWriter(&block, flate.BestSpeed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(w, e)
+		w.Flush()
+		shared = append(shared, block.String())
+	}
+	for name, parts := range map[string][]string{"private": parts, "shared": shared} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stream := strings.Replace(chunked(parts...), chunkedHead, gzipHead, 1)
+			want := []load.Seen{seen(1, "a"), seen(2, "b")}
+			for size := range len(stream) {
+				if got, _, _ := load.Scan(false, slices.Collect(slices.Chunk([]byte(stream), size+1))...); !slices.Equal(got, want) {
+					t.Fatalf("in parts of %d: got %v, want %v", size+1, got, want)
+				}
+			}
+		})
+	}
+	broken := strings.Replace(chunked("no gzip, but more than its header takes"), chunkedHead, gzipHead, 1)
+	if got, _, _ := load.Scan(false, []byte(broken)); len(got) > 0 {
+		t.Errorf("what isn't gzip gave %v", got)
 	}
 }
 

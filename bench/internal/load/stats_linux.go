@@ -22,7 +22,8 @@ type Stats struct {
 
 func (s *Stats) reset() { *s = Stats{Latency: NewHistogram(), Connect: NewHistogram()} }
 
-func (s *Stats) add(other Stats) {
+// Add counts what was seen after it, too.
+func (s *Stats) Add(other Stats) {
 	s.Deliveries += other.Deliveries
 	s.Rate += other.Rate
 	s.Bytes += other.Bytes

@@ -11,7 +11,7 @@ import (
 // buffkitPeer is the broker as its users have it: a session for each client, a signed token that rotates at each connect, and a log that
 // keeps what must be resumed.
 var buffkitPeer = Peer{
-	Name: "buffkit", Title: "buffkit", Resumes: true, TokenHeader: "Buffkit-Session",
+	Name: Ours, Title: "buffkit", Resumes: true, Pace: 3e6, TokenHeader: "Buffkit-Session",
 	request: func(a Asking) string {
 		r := eventSource(a) + "Buffkit-Client: bench/1\r\n"
 		if len(a.Token) > 0 {
@@ -19,7 +19,13 @@ var buffkitPeer = Peer{
 		}
 		return r
 	},
-	start: startBuffkit,
+	start: func(o Options) (*Started, error) { return startBuffkit(o, push.Options{}) },
+}
+
+var buffkitGzipPeer = Peer{
+	Name: "buffkit-gzip", Title: "buffkit, gzip", Pace: 3e6, Gzip: true, TokenHeader: "Buffkit-Session",
+	request: buffkitPeer.request,
+	start:   func(o Options) (*Started, error) { return startBuffkit(o, push.Options{Compress: true}) },
 }
 
 var eventSource = byLastEventID("/events")
@@ -34,7 +40,8 @@ const (
 	frameOverhead = 64 // id: and data: lines
 )
 
-func startBuffkit(o Options) (*Started, error) {
+// startBuffkit starts a broker with options that are the scenario's or the peer's own.
+func startBuffkit(o Options, own push.Options) (*Started, error) {
 	keep := eventlog.Retention{
 		Count: max(o.History, eventlog.DefaultRetentionCount),
 		Bytes: max(int64(o.History)*int64(o.Size+frameOverhead), eventlog.DefaultRetentionBytes),
@@ -43,10 +50,11 @@ func startBuffkit(o Options) (*Started, error) {
 		Retention: keep,
 		MaxBytes:  max(2*keep.Bytes*int64(o.Topics), eventlog.DefaultMaxBytes),
 	})}
+	own.Log, own.WriteTimeout = b.log, o.WriteTimeout
 	var err error
 	b.broker, err = push.New(func(r *http.Request) (push.Grant, error) {
 		return push.Grant{Topics: push.RequestedTopics(r)}, nil
-	}, &push.Options{Log: b.log, WriteTimeout: o.WriteTimeout})
+	}, &own)
 	if err != nil {
 		return nil, err
 	}

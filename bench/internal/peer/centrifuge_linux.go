@@ -7,7 +7,7 @@ import (
 
 // centrifugePeer is a program of its own, bench/centrifuge: what it is linked with would be in the memory of all others.
 var centrifugePeer = Peer{
-	Name: "centrifuge", Title: "centrifuge 0.38, SSE", Resumes: true, Many: true,
+	Name: "centrifuge", Title: "centrifuge 0.38, SSE", Resumes: true, Many: true, Pace: 67e3,
 	// It could follow several. But a connect with several subscriptions that recover can lock up with a publish: the connect holds one
 	// client's lock and waits for a shard's, the publish holds the shard's and waits for the client's.
 	OneTopic: true,

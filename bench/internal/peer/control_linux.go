@@ -24,7 +24,7 @@ type Ready struct {
 type Order struct {
 	// Do is what to do:
 	//
-	//	publish  Count events of Size bytes, Rate a second, or one after the other without a Rate; at most for Seconds; to Topic or, without
+	//	publish  Count events of Size bytes, HTML or not, Rate a second, or one after the other without a Rate; at most for Seconds; to Topic or, without
 	//	         one, to all topics in turn. They are due at Due or, without it, when the order comes
 	//	rest     give free memory back to the system
 	//	profile  write a profile of the processor's time in the next Seconds to File
@@ -33,6 +33,7 @@ type Order struct {
 	Rate    float64 `json:"rate,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
 	Size    int     `json:"size,omitempty"`
+	HTML    bool    `json:"html,omitempty"` // event.Fragment, not event.New
 	Topic   *int    `json:"topic,omitempty"`
 	Due     int64   `json:"due,omitempty"` // by event.Now
 	File    string  `json:"file,omitempty"`
@@ -168,8 +169,13 @@ func (p *publisher) one(o Order, due int64) error {
 	}
 	number := p.seqs[topic]*uint32(len(p.seqs)) + uint32(topic)
 	p.seqs[topic]++
+	if o.HTML {
+		return p.server.Publish(topic, event.Fragment(o.Size, due, number))
+	}
 	return p.server.Publish(topic, event.New(o.Size, due, number))
 }
+
+const leastProfile = 50 * time.Millisecond
 
 func profile(o Order) error {
 	f, err := os.Create(o.File)
@@ -179,7 +185,7 @@ func profile(o Order) error {
 	if err := pprof.StartCPUProfile(f); err != nil {
 		return err
 	}
-	time.AfterFunc(time.Duration(o.Seconds*float64(time.Second)), func() {
+	time.AfterFunc(max(leastProfile, time.Duration(o.Seconds*float64(time.Second))), func() {
 		pprof.StopCPUProfile()
 		f.Close()
 	})

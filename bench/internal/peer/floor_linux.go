@@ -18,12 +18,12 @@ import (
 // asked the same question, keeps the frames for who comes back, and does nothing else.
 var (
 	floorPeer = Peer{
-		Name: "floor", Title: "floor: write(2) in a loop", Floor: true, Resumes: true,
+		Name: "floor", Title: "floor: write(2) in a loop", Floor: true, Resumes: true, Pace: 100e3,
 		request: eventSource,
 		start:   func(Options) (*Started, error) { return startFloor(1) },
 	}
 	floor2Peer = Peer{
-		Name: "floor2", Title: "floor, two writers", Floor: true, Resumes: true,
+		Name: "floor2", Title: "floor, two writers", Floor: true, Resumes: true, Pace: 150e3,
 		request: eventSource,
 		start:   func(Options) (*Started, error) { return startFloor(2) },
 	}

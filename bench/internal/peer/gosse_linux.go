@@ -8,7 +8,7 @@ import (
 )
 
 var gossePeer = Peer{
-	Name: "go-sse", Title: "tmaxmax/go-sse 0.11", Resumes: true,
+	Name: "go-sse", Title: "tmaxmax/go-sse 0.11", Resumes: true, Pace: 70e3,
 	request: eventSource,
 	start:   startGosse,
 }

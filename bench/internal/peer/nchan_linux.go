@@ -20,7 +20,7 @@ import (
 )
 
 var nchanPeer = Peer{
-	Name: "nchan", Title: "nchan 1.3.6 in nginx", Resumes: true,
+	Name: "nchan", Title: "nchan 1.3.6 in nginx", Resumes: true, Pace: 91e3,
 	Prepare: prepareNchan,
 	request: func(a Asking) string {
 		r := "/events?topic=" + strings.Join(a.Topics, ",") + "\r\n"

@@ -31,6 +31,11 @@ type Peer struct {
 	OneTopic bool
 	// Floor is for what isn't a server one could use, but a bound to compare with.
 	Floor bool
+	// Gzip is for what compresses its streams, which is compared in one scenario only.
+	Gzip bool
+	// Pace is about how many deliveries a second it reached in earlier runs on two cores, for estimates and for what isn't
+	// worth waiting for. Nothing is judged by it.
+	Pace float64
 	// Prepare returns the program of a server that isn't in this one, "" if it is; or an error that says what is missing. nil
 	// for those that need nothing. It is slow the first time.
 	Prepare func() (program string, err error)
@@ -69,9 +74,15 @@ type Server interface {
 	Close()
 }
 
+// Ours is the name of the one that the others are compared with.
+const Ours = "buffkit"
+
 // All lists the peers in the order of the tables. One that is given twice, with other options, has two names.
 func All() []Peer {
-	return []Peer{buffkitPeer, goroutinePeer, gossePeer, r3labsPeer, centrifugePeer, mercurePeer, nchanPeer, floorPeer, floor2Peer}
+	return []Peer{
+		buffkitPeer, goroutinePeer, gossePeer, r3labsPeer, centrifugePeer, mercurePeer, nchanPeer, floorPeer, floor2Peer,
+		buffkitGzipPeer, goroutineGzipPeer,
+	}
 }
 
 // Find returns the peer of a name.
@@ -91,7 +102,17 @@ func Topic(n int) string { return "t" + strconv.Itoa(n) }
 
 // Request returns the bytes of a request for a stream of the server at addr.
 func (p Peer) Request(addr string, a Asking) []byte {
-	return []byte("GET " + strings.Replace(p.request(a), "\r\n", " HTTP/1.1\r\nHost: "+addr+"\r\nAccept: text/event-stream\r\n", 1) + "\r\n")
+	head := " HTTP/1.1\r\nHost: " + addr + "\r\nAccept: text/event-stream\r\n"
+	if p.Gzip {
+		head += "Accept-Encoding: gzip\r\n"
+	}
+	return []byte("GET " + strings.Replace(p.request(a), "\r\n", head, 1) + "\r\n")
+}
+
+// Path is what an EventSource asks for, to follow a topic.
+func (p Peer) Path(topic string) string {
+	path, _, _ := strings.Cut(p.request(Asking{Topics: []string{topic}}), "\r\n")
+	return path
 }
 
 // byLastEventID is the request of an EventSource: the path, and the id of the last event as the place to resume.

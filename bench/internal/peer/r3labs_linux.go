@@ -7,7 +7,7 @@ import (
 )
 
 var r3labsPeer = Peer{
-	Name: "r3labs", Title: "r3labs/sse 2.10", Resumes: true, OneTopic: true,
+	Name: "r3labs", Title: "r3labs/sse 2.10", Resumes: true, OneTopic: true, Pace: 193e3,
 	request: func(a Asking) string {
 		r := "/events?stream=" + a.Topics[0] + "\r\n"
 		if len(a.LastID) > 0 {

@@ -9,7 +9,8 @@ import (
 	"slices"
 )
 
-// Axis says how values stand on an axis. On a logarithmic one, values must be above 0; others aren't drawn.
+// Axis says how values stand on an axis. On a logarithmic one, values must be above 0, and others aren't drawn; but a 0 on the X axis
+// has a place of its own on the left.
 type Axis struct {
 	Title  string
 	Log    bool
@@ -38,6 +39,7 @@ const (
 	width, height = 860, 420
 	left, right   = 80, 240 // the legend stands on the right
 	top, bottom   = 40, 60
+	zeroWidth     = 60
 )
 
 // colours that can be told apart, also without seeing red or green (Okabe and Ito 2008, and two more).
@@ -54,8 +56,11 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 
 // SVG draws the chart.
 func (c Chart) SVG() []byte {
-	x, y := newScale(c.X, left, width-right, c.values(func(p Point) float64 { return p.X })),
-		newScale(c.Y, height-bottom, top, c.values(func(p Point) float64 { return p.Y }))
+	xs := c.values(func(p Point) float64 { return p.X })
+	x, y := newScale(c.X, left, width-right, xs), newScale(c.Y, height-bottom, top, c.values(func(p Point) float64 { return p.Y }))
+	if c.X.Log && slices.Contains(xs, 0) {
+		x.zero, x.from = left, left+zeroWidth
+	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s">`+"\n", width, height, escape(c.Title))
 	b.WriteString(style)
@@ -71,7 +76,7 @@ func (c Chart) SVG() []byte {
 		fmt.Fprintf(&b, `<text x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", left-6, at+4, escape(c.Y.Format(v)))
 	}
 	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", (left+width-right)/2, height-bottom+42, escape(c.X.Title))
-	for i, l := range c.Lines {
+	for i, l := range slices.Backward(c.Lines) { // the first lies above the others
 		c.draw(&b, i, l, x, y)
 	}
 	b.WriteString("</svg>\n")
@@ -118,6 +123,7 @@ type scale struct {
 	axis      Axis
 	low, high float64
 	from, to  float64
+	zero      float64 // where 0 is, on a logarithmic axis that has it; 0 if it hasn't
 }
 
 func newScale(axis Axis, from, to float64, values []float64) scale {
@@ -155,10 +161,13 @@ func outwards(low, high float64) (below, above float64) {
 }
 
 func (s scale) shows(v float64) bool {
-	return !math.IsNaN(v) && !math.IsInf(v, 0) && (!s.axis.Log || v > 0)
+	return !math.IsNaN(v) && !math.IsInf(v, 0) && (!s.axis.Log || v > 0 || v == 0 && s.zero > 0)
 }
 
 func (s scale) at(v float64) float64 {
+	if v == 0 && s.zero > 0 {
+		return s.zero
+	}
 	part := (v - s.low) / (s.high - s.low)
 	if s.axis.Log {
 		part = math.Log(v/s.low) / math.Log(s.high/s.low)
@@ -177,6 +186,9 @@ func (s scale) ticks() (ticks []float64) {
 			ticks = append(ticks, v)
 		}
 		return ticks
+	}
+	if s.zero > 0 {
+		ticks = append(ticks, 0)
 	}
 	factors := []float64{1}
 	if math.Log10(s.high/s.low) < 3 {

@@ -54,6 +54,42 @@ func TestSVG(t *testing.T) {
 	}
 }
 
+func TestZeroHasAPlaceOnALogarithmicAxis(t *testing.T) {
+	t.Parallel()
+	svg := string(plot.Chart{
+		X:     plot.Axis{Log: true, Format: plain},
+		Y:     plot.Axis{Log: true, Format: plain},
+		Lines: []plot.Line{{Points: []plot.Point{{X: 0, Y: 1}, {X: 10, Y: 2}, {X: 1000, Y: 5}}}},
+	}.SVG())
+	if n := strings.Count(svg, "<circle"); n != 3 {
+		t.Errorf("%d points drawn, want 3", n)
+	}
+	if !strings.Contains(svg, `text-anchor="middle">0<`) {
+		t.Error("no tick for 0")
+	}
+}
+
+func TestBars(t *testing.T) {
+	t.Parallel()
+	svg := plot.Bars{Title: "a <&> b", Format: plain, Bars: []plot.Bar{
+		{Name: "short", Value: 4}, {Name: strings.Repeat("long/", 30) + "end", Value: 2}, {Name: "none", Value: 0},
+	}}.SVG()
+	var v struct {
+		Rects []struct {
+			Width float64 `xml:"width,attr"`
+		} `xml:"rect"`
+	}
+	if err := xml.Unmarshal(svg, &v); err != nil {
+		t.Fatalf("not XML: %v\n%s", err, svg)
+	}
+	if len(v.Rects) != 3 || v.Rects[0].Width != 2*v.Rects[1].Width || v.Rects[2].Width != 0 {
+		t.Errorf("the bars are %v", v.Rects)
+	}
+	if none := (plot.Bars{Format: plain}).SVG(); bytes.Contains(none, []byte("NaN")) {
+		t.Errorf("without bars:\n%s", none)
+	}
+}
+
 func TestTicksAreRound(t *testing.T) {
 	t.Parallel()
 	svg := string(plot.Chart{

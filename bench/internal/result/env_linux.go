@@ -27,7 +27,11 @@ type Env struct {
 	Go      string `json:"go"`
 }
 
-// Here returns the Env of this process, with the commit of the checkout that it stands in. Results don't count as changes.
+// measured is all that figures are of: not the figures themselves.
+var measured = []string{":/", ":(top,exclude)bench/RESULTS.md", ":(top,exclude)bench/results", ":(top,exclude)bench/plots"}
+
+// Here returns the Env of this process, with the last commit of the checkout that it stands in that changed more than results: results can be
+// committed, and a run goes on where it was.
 func Here() (Env, error) {
 	e := Env{Cores: runtime.NumCPU(), Go: runtime.Version(), CPU: "unknown"}
 	var u unix.Utsname
@@ -43,12 +47,11 @@ func Here() (Env, error) {
 	id, _ := os.ReadFile("/etc/machine-id") // without one, machines of the same kind look the same
 	sum := sha256.Sum256(append(id, e.CPU+e.Memory...))
 	e.Machine = hex.EncodeToString(sum[:3])
-	commit, err := git("rev-parse", "--short=12", "HEAD")
+	commit, err := git(append([]string{"log", "-1", "--abbrev=12", "--format=%h", "--"}, measured...)...)
 	if err != nil {
 		return e, err
 	}
-	changes, err := git("status", "--porcelain", "--", ":/",
-		":(top,exclude)bench/RESULTS.md", ":(top,exclude)bench/results", ":(top,exclude)bench/plots")
+	changes, err := git(append([]string{"status", "--porcelain", "--"}, measured...)...)
 	if err != nil {
 		return e, err
 	}

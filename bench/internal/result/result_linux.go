@@ -17,6 +17,7 @@ type Record struct {
 	Round   int             `json:"round"`
 	Point   float64         `json:"point,omitempty"` // of a sweep
 	Metrics Metrics         `json:"metrics,omitempty"`
+	Text    string          `json:"text,omitempty"` // what isn't figures
 	Note    string          `json:"note,omitempty"` // why there are none
 	Others  float64         `json:"others"`         // the part of all processors that other programs took meanwhile
 	At      time.Time       `json:"at"`

@@ -113,6 +113,7 @@ func TestFormats(t *testing.T) {
 		{result.Thousands(3_430_123), "3,430 k"},
 		{result.Thousands(9_999), "9,999"},
 		{result.Duration(0.0000123), "12.3 µs"},
+		{result.Duration(0.0000000576), "57.6 ns"},
 		{result.Duration(0.0123), "12.3 ms"},
 		{result.Duration(12.34), "12.3 s"},
 		{result.Duration(1234), "1234 s"},
@@ -155,6 +156,10 @@ func TestWriteKeepsWhatOthersWrote(t *testing.T) {
 	want := "# Results\n\n## A\n\n<!-- bench:a -->\none\n<!-- /bench:a -->\n\n## B\n\nA word by hand.\n\n<!-- bench:b -->\nthree\n<!-- /bench:b -->\n"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	got = write(result.Section{Name: "goals", Title: "Goals", Text: "four\n", First: true})
+	if want := "# Results\n\n## Goals\n\n<!-- bench:goals -->\nfour\n<!-- /bench:goals -->\n\n## A\n"; !strings.HasPrefix(got, want) {
+		t.Errorf("got\n%s\nwant it to begin with\n%s", got, want)
 	}
 	if err := os.WriteFile(name, []byte("<!-- bench:a -->\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ type Column struct {
 	Metric string
 	Format func(float64) string
 	Spread bool   // shows the smallest and the largest of the rounds too
+	Rare   bool   // not every record has it
 	Of     string // shows the ratio to this server instead
 }
 
@@ -116,10 +117,12 @@ func Megabytes(v float64) string { return three(v/1e6) + " MB" }
 // Kilobytes formats bytes: 1.23 KB. Like Megabytes it counts in thousands.
 func Kilobytes(v float64) string { return three(v/1e3) + " KB" }
 
-// Duration formats seconds, to three digits: 1.23 ms.
+// Duration formats seconds, to three digits: 1.23 ms, 57.6 ns.
 func Duration(v float64) string {
 	d := time.Duration(v * float64(time.Second))
 	switch {
+	case d < time.Microsecond:
+		return three(v*1e9) + " ns"
 	case d < time.Millisecond:
 		return three(v*1e6) + " µs"
 	case d < time.Second:
@@ -150,9 +153,10 @@ func three(v float64) string {
 // Section is a part of RESULTS.md. What stands outside of the markers stays as it is.
 type Section struct {
 	Name, Title, Text string
+	First             bool // stands before all others if it is new, instead of at the end
 }
 
-// Write puts sections into a file, each between its markers, those that are new at the end.
+// Write puts sections into a file, each between its markers.
 func Write(name string, head string, sections []Section) error {
 	old, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -166,7 +170,12 @@ func Write(name string, head string, sections []Section) error {
 		begin, end := "<!-- bench:"+s.Name+" -->\n", "<!-- /bench:"+s.Name+" -->\n"
 		before, rest, ok := strings.Cut(text, begin)
 		if !ok {
-			text = strings.TrimRight(text, "\n") + "\n\n## " + s.Title + "\n\n" + begin + s.Text + end
+			fresh := "\n\n## " + s.Title + "\n\n" + begin + s.Text + end
+			before, after := text, ""
+			if i := strings.Index(text, "\n## "); s.First && i >= 0 {
+				before, after = text[:i], text[i:]
+			}
+			text = strings.TrimRight(before, "\n") + fresh + after
 			continue
 		}
 		_, after, ok := strings.Cut(rest, end)

@@ -15,20 +15,28 @@ var idle = Scenario{
 	Title: "Memory of an idle connection",
 	Text: `Connections that have had one event and then wait, a session each where there are sessions. Memory is the server's resident set
 over what it was before they came; that baseline is taken after a few connections have come and gone, so that code and tables
-that are needed once aren't counted as theirs. "At rest" is after free memory was given back to the system (a Go process does
-that by itself over minutes). "Idle load" is processor time over the window.`,
-	Params: Params{Conns: 10_000, Size: 200, Warm: time.Second, Window: 10 * time.Second},
-	Smoke:  Params{Conns: 100, Size: 200, Warm: 10 * time.Millisecond, Window: 50 * time.Millisecond},
-	Rounds: 3,
+that are needed once aren't counted as theirs. "At rest" is after the server was told to give free memory back to the system (a Go
+process does that by itself over minutes), again and again for at least 3 seconds and until that changed nothing any more: "waited" is
+how long that took, and the rule is the same for all servers. nginx has no such order, and only waits. "Idle load" is processor time
+over the window, before that.`,
+	Params:     Params{Conns: 10_000, Size: 200, Warm: 3 * time.Second, Window: 3 * time.Second},
+	Smoke:      Params{Conns: 100, Size: 200, Warm: 10 * time.Millisecond, Window: 50 * time.Millisecond},
+	Rounds:     2,
+	PeerRounds: 1,
+	Skip:       skipSecondFloor,
 	Columns: []result.Column{
 		{Title: "before", Metric: "before", Format: result.Megabytes},
 		{Title: "with all", Metric: "with", Format: result.Megabytes},
 		{Title: "a connection", Metric: "each", Format: result.Kilobytes},
 		{Title: "a connection, at rest", Metric: "each_rest", Format: result.Kilobytes, Spread: true},
-		{Title: "× buffkit", Metric: "each_rest", Of: "buffkit"},
+		{Title: "× buffkit", Metric: "each_rest", Of: peer.Ours},
+		{Title: "waited", Metric: "waited", Format: result.Duration},
 		{Title: "idle load", Metric: "load", Format: result.Percent},
 	},
 	measure: measureIdle,
+	takes: func(_ peer.Peer, p Params) time.Duration {
+		return 2*(p.Warm+2*restStep) + p.Window + time.Second // to wear in
+	},
 }
 
 func measureIdle(ctx context.Context, r *run) (result.Metrics, error) {
@@ -38,7 +46,7 @@ func measureIdle(ctx context.Context, r *run) (result.Metrics, error) {
 	if err := r.wearIn(ctx); err != nil {
 		return nil, err
 	}
-	before, err := r.rest(ctx)
+	before, _, err := r.rest(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +65,7 @@ func measureIdle(ctx context.Context, r *run) (result.Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	rest, err := r.rest(ctx)
+	rest, waited, err := r.rest(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +77,7 @@ func measureIdle(ctx context.Context, r *run) (result.Metrics, error) {
 		"before":    float64(before.Memory),
 		"with":      float64(with.Memory),
 		"with_rest": float64(rest.Memory),
+		"waited":    seconds(waited),
 		"each":      float64(with.Memory-before.Memory) / n,
 		"each_rest": float64(rest.Memory-before.Memory) / n,
 		"load":      seconds(with.CPU-begin.CPU) / seconds(r.params.Window),
@@ -117,16 +126,36 @@ func (r *run) empty(ctx context.Context, sockets int) error {
 
 const emptySlack = 8 // descriptors that a runtime or a keep-alive connection took meanwhile
 
-// rest has the server give back free memory, and returns what it takes then.
-func (r *run) rest(ctx context.Context) (child.Usage, error) {
+const (
+	restStep    = 500 * time.Millisecond // between two looks
+	restTimeout = 15 * time.Second       // for who never comes to rest
+	restLooks   = 2                      // in a row, without a change
+	restChange  = 256 << 10              // bytes of resident memory; a runtime's own comings and goings
+)
+
+// rest has the server give back free memory until that makes no difference, for Warm at least, and returns what it takes then and how
+// long that was.
+func (r *run) rest(ctx context.Context) (u child.Usage, waited time.Duration, err error) {
 	r.say("giving memory back")
-	for range 2 { // the second collection gets what the first one's finalizers let go
+	begin := time.Now()
+	var last int64
+	for calm := 0; calm < restLooks || waited < r.params.Warm; {
 		if _, err := r.server.Order(ctx, peer.Order{Do: "rest"}); err != nil {
-			return child.Usage{}, err
+			return u, 0, err
+		}
+		if err := sleep(ctx, min(restStep, r.params.Warm)); err != nil {
+			return u, 0, err
+		}
+		if u, err = r.server.Usage(); err != nil {
+			return u, 0, err
+		}
+		if calm++; u.Memory > last+restChange || u.Memory < last-restChange {
+			calm = 0
+		}
+		last = u.Memory
+		if waited = time.Since(begin); waited > restTimeout {
+			break
 		}
 	}
-	if err := sleep(ctx, r.params.Warm); err != nil {
-		return child.Usage{}, err
-	}
-	return r.server.Usage()
+	return u, waited, nil
 }

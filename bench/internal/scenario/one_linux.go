@@ -14,10 +14,11 @@ var one = Scenario{
 	Name:  "one",
 	Title: "One event to everybody",
 	Text: `One event at a time, and the next one when all have it: the time until the last client had it, over all events, and the
-median over all deliveries.`,
-	Params: Params{Conns: 10_000, Size: 200, Events: 200},
-	Smoke:  Params{Conns: 100, Size: 200, Events: 5},
-	Rounds: 3,
+median over all deliveries. Who takes long for an event gets fewer of them: a window ends it.`,
+	Params:     Params{Conns: 10_000, Size: 200, Events: 200, Window: 10 * time.Second},
+	Smoke:      Params{Conns: 100, Size: 200, Events: 5, Window: 10 * time.Second},
+	Rounds:     3,
+	PeerRounds: 1,
 	Columns: []result.Column{
 		{Title: "to the last: median", Metric: "last_p50", Format: result.Duration, Spread: true},
 		{Title: "p99", Metric: "last_p99", Format: result.Duration, Spread: true},
@@ -25,13 +26,20 @@ median over all deliveries.`,
 		{Title: "p99 × floor", Metric: "last_p99", Of: "floor"},
 		{Title: "to any: median", Metric: "p50", Format: result.Duration},
 		{Title: "CPU a delivery", Metric: "cpu_each", Format: result.Duration},
+		{Title: "events", Metric: "events", Format: result.Count},
 	},
 	measure: measureOne,
+	takes: func(_ peer.Peer, p Params) time.Duration {
+		each := onePause + time.Duration(p.Conns)*oneTakes
+		return oneWarm*each + min(p.Window, time.Duration(p.Events)*each)
+	},
 }
 
 const (
 	oneWarm  = 10                    // events that don't count
-	onePause = 20 * time.Millisecond // between two events, so that each meets a server at rest
+	oneLeast = 30                    // events, however long they take
+	onePause = 10 * time.Millisecond // between two events, so that each meets a server at rest
+	oneTakes = 12 * time.Microsecond // for each connection: what the floor took on two cores
 )
 
 func measureOne(ctx context.Context, r *run) (result.Metrics, error) {
@@ -45,9 +53,14 @@ func measureOne(ctx context.Context, r *run) (result.Metrics, error) {
 	r.say("measuring")
 	last := load.NewHistogram()
 	var before child.Usage
+	var begin time.Time
 	for i := range oneWarm + r.params.Events {
+		if i >= oneWarm+oneLeast && time.Since(begin) > r.params.Window {
+			break
+		}
 		if i == oneWarm {
 			r.client.Take()
+			begin = time.Now()
 			var err error
 			if before, err = r.server.Usage(); err != nil {
 				return nil, err
@@ -67,6 +80,7 @@ func measureOne(ctx context.Context, r *run) (result.Metrics, error) {
 	}
 	s := r.client.Take()
 	return result.Metrics{
+		"events":   float64(last.Count()),
 		"last_p50": seconds(last.Quantile(0.5)),
 		"last_p99": seconds(last.Quantile(0.99)),
 		"last_max": seconds(last.Max()),

@@ -29,6 +29,10 @@ type Params struct {
 	Warm         time.Duration `json:"warm,omitempty"`   // not measured
 	Window       time.Duration `json:"window,omitempty"` // measured
 	WriteTimeout time.Duration `json:"write_timeout,omitempty"`
+	HTML         bool          `json:"html,omitempty"`       // events are fragments of a page
+	Sample       int           `json:"sample,omitempty"`     // clients whose events are looked at; 0 is all
+	Browser      bool          `json:"browser,omitempty"`    // whether Chromium has to read them, too
+	BenchTime    string        `json:"bench_time,omitempty"` // of a Go benchmark: see go help testflag
 }
 
 // Scenario is one thing to measure.
@@ -39,6 +43,13 @@ type Scenario struct {
 	Params Params
 	Smoke  Params // sizes that show in a second or two that it works
 	Rounds int
+	// PeerRounds is how often the peers are measured, where buffkit and the floors, which the goals compare, are measured
+	// Rounds times. 0 is Rounds.
+	PeerRounds int
+	// Gzip is whether those servers are measured that compress.
+	Gzip bool
+	// Alone is for what only buffkit is measured by.
+	Alone bool
 	// Points are the values that a sweep goes through; Vary sets one.
 	Points      []float64
 	SmokePoints []float64
@@ -48,9 +59,56 @@ type Scenario struct {
 	Skip    func(peer.Peer, Params) string
 	Columns []result.Column
 	Plots   []Plot
+	// Draw makes a picture of the text of a measurement, for scenarios that have one.
+	Draw func(text string) []byte
 
 	measure func(ctx context.Context, r *run) (result.Metrics, error)
+	// takes is about how long measure takes besides starting the server and connecting its clients once.
+	takes func(peer.Peer, Params) time.Duration
 }
+
+// At returns the sizes at a point, of which p are the others.
+func (s Scenario) At(p Params, point float64) Params {
+	if s.Vary != nil {
+		s.Vary(&p, point)
+	}
+	return p
+}
+
+// NotMeant is why LeftOut leaves out whom a scenario isn't about.
+const NotMeant = "the scenario isn't about it"
+
+// LeftOut says why a server isn't measured at these sizes, "" if it is.
+func (s Scenario) LeftOut(p peer.Peer, params Params) string {
+	switch {
+	case s.Alone && p.Name != peer.Ours, p.Gzip && !s.Gzip:
+		return NotMeant
+	case s.Skip == nil:
+		return ""
+	}
+	return s.Skip(p, params)
+}
+
+// RoundsOf is how often a server is measured.
+func (s Scenario) RoundsOf(p peer.Peer) int {
+	if s.PeerRounds == 0 || p.Floor || p.Name == peer.Ours {
+		return s.Rounds
+	}
+	return s.PeerRounds
+}
+
+// What a measurement takes besides: rounded up from runs on two cores.
+const (
+	startTakes     = time.Second
+	connectsSecond = 6000
+)
+
+// Estimate is about how long a measurement takes, on two cores.
+func (s Scenario) Estimate(p peer.Peer, params Params) time.Duration {
+	return startTakes + connecting(params.Conns) + s.takes(p, params)
+}
+
+func connecting(conns int) time.Duration { return time.Duration(conns) * time.Second / connectsSecond }
 
 // Plot draws a metric over the points of a sweep.
 type Plot struct {
@@ -63,7 +121,7 @@ type Plot struct {
 // All lists the scenarios in the order in which they are run.
 func All() []Scenario {
 	return []Scenario{
-		idle, fanout, one, latency, storm, stuck,
+		idle, fanout, one, latency, storm, stuck, subscribers, delivery, profiled, compressed,
 		sweepConns, sweepRate, sweepSize, sweepTopics, sweepMissed,
 	}
 }
@@ -81,18 +139,19 @@ func Find(name string) (Scenario, error) {
 }
 
 // Measure runs a scenario for one server, which it starts and stops. say gets what is being done. With profile, the server writes a
-// profile of its processor time to that file, in the scenarios with a window; the figures are then a little worse.
-func (s Scenario) Measure(ctx context.Context, p peer.Peer, params Params, profile string, say func(string)) (result.Metrics, error) {
+// profile of its processor time to that file, in the scenarios with a window; the figures are then a little worse. The text is
+// for Draw.
+func (s Scenario) Measure(ctx context.Context, p peer.Peer, params Params, profile string, say func(string)) (m result.Metrics, text string, err error) {
 	r := &run{peer: p, params: params, profile: profile, say: say}
 	defer r.end()
-	m, err := s.measure(ctx, r)
+	m, err = s.measure(ctx, r)
 	if err == nil && r.client != nil {
 		err = r.client.Err()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s, %s: %w", s.Name, p.Name, err)
+		return nil, "", fmt.Errorf("%s, %s: %w", s.Name, p.Name, err)
 	}
-	return m, nil
+	return m, r.text, nil
 }
 
 // run is one measurement of one server.
@@ -104,6 +163,7 @@ type run struct {
 	server  *child.Child
 	client  *load.Client
 	epoch   atomic.Value // of the server's last answer, a string
+	text    string       // what isn't figures
 	next    uint32       // number of the next event that will be published, where there is one topic
 }
 
@@ -137,7 +197,7 @@ const besides = 20 // events of a topic that a scenario publishes besides those 
 func (r *run) clients(n int, of func(client int) []int) (*load.Client, error) {
 	return load.New(load.Options{
 		Addr: r.server.Addr, Conns: n, Topics: r.params.Topics,
-		TokenHeader: r.peer.TokenHeader, Many: r.peer.Many,
+		TokenHeader: r.peer.TokenHeader, Many: r.peer.Many, Sample: r.params.Sample,
 		Request: func(a load.Ask) []byte { return r.request(a, of(a.Client)) },
 	})
 }
@@ -201,7 +261,7 @@ func (r *run) sync(ctx context.Context, c *load.Client, n int, o peer.Order) (er
 
 // publish waits until the server has published.
 func (r *run) publish(ctx context.Context, o peer.Order) (peer.Answer, error) {
-	o.Do, o.Size = "publish", r.params.Size
+	o.Do, o.Size, o.HTML = "publish", r.params.Size, r.params.HTML
 	a, err := r.server.Order(ctx, o)
 	r.epoch.Store(a.Epoch)
 	r.next += uint32(a.Published)

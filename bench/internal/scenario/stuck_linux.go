@@ -14,17 +14,17 @@ import (
 var stuck = Scenario{
 	Name:  "stuck",
 	Title: "One stuck client among healthy ones",
-	Text: `Healthy clients follow a topic, in turns without and with one more client that asks for the stream and never reads (A B A B, in
-one process of the server). The ratio is that of the healthy clients' p99 with it and without. Then the stuck client reads what
+	Text: `Healthy clients follow a topic, first without and then with one more client that asks for the stream and never reads, in
+one process of the server. The ratio is that of the healthy clients' p99 with it and without. Then the stuck client reads what
 the kernel holds for it, and asks for the rest: "cut" tells whether the server ended its stream, after how long, and
 "missed" how many events it never got. An event that the server's publisher could only publish late counts from when it was due.`,
 	Params: Params{ // the kernel takes 2 to 4 MB for who doesn't read: that much is published in a third of the window
-		Conns: 500, Rate: 20, Size: 32 << 10, Warm: 3 * time.Second, Window: 20 * time.Second, WriteTimeout: 5 * time.Second, Turns: 2,
+		Conns: 300, Rate: 40, Size: 32 << 10, Warm: 2 * time.Second, Window: 8 * time.Second, WriteTimeout: 2 * time.Second, Turns: 1,
 	},
 	Smoke: Params{
 		Conns: 5, Rate: 200, Size: 64 << 10, Window: 700 * time.Millisecond, WriteTimeout: 100 * time.Millisecond, Turns: 1,
 	},
-	Rounds: 3,
+	Rounds: 1,
 	Skip: func(p peer.Peer, _ Params) string {
 		if p.Floor {
 			return "has no slow clients"
@@ -43,6 +43,9 @@ the kernel holds for it, and asks for the rest: "cut" tells whether the server e
 		{Title: "twice", Metric: "doubled", Format: result.Count},
 	},
 	measure: measureStuck,
+	takes: func(_ peer.Peer, p Params) time.Duration {
+		return p.Warm + 2*time.Duration(p.Turns)*p.Window + p.WriteTimeout + 3*time.Second // to read what was held
+	},
 }
 
 func measureStuck(ctx context.Context, r *run) (result.Metrics, error) {
@@ -151,7 +154,7 @@ func (r *run) stick(ctx context.Context, m result.Metrics) (end endFunc, err err
 	go func() {
 		defer close(cut)
 		joined := false
-		for sleep(watching, watchInterval) == nil {
+		for sleep(watching, min(watchInterval, r.params.WriteTimeout/10)) == nil {
 			now, err := r.server.Usage()
 			if err != nil {
 				return

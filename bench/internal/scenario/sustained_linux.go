@@ -16,9 +16,9 @@ var fanout = Scenario{
 Deliveries are counted where they arrive, in the window after the warm-up. "Skipped" are events that a client has missed when a later one
 came, as a part of all: who drops events to keep up is not wrong, but should be compared as such. Latency runs from when an event was due; that of a server that falls
 behind grows with the length of the run.`,
-	Params: Params{Conns: 10_000, Rate: 500, Size: 200, Warm: 3 * time.Second, Window: 10 * time.Second},
+	Params: Params{Conns: 10_000, Rate: 500, Size: 200, Warm: 2 * time.Second, Window: 5 * time.Second},
 	Smoke:  Params{Conns: 100, Rate: 100, Size: 200, Warm: 50 * time.Millisecond, Window: 200 * time.Millisecond},
-	Rounds: 3,
+	Rounds: 2,
 	Columns: []result.Column{
 		{Title: "deliveries/s", Metric: "deliveries", Format: result.Thousands, Spread: true},
 		{Title: "of those due", Metric: "share", Format: result.Percent},
@@ -31,6 +31,7 @@ behind grows with the length of the run.`,
 		{Title: "memory", Metric: "memory", Format: result.Megabytes},
 	},
 	measure: measureSustained,
+	takes:   sustaining,
 }
 
 var latency = Scenario{
@@ -38,9 +39,9 @@ var latency = Scenario{
 	Title: "Latency under a steady load",
 	Text: `Fewer connections, many events, open loop: latency runs from when an event was due to when a client had it, over all
 deliveries of the window.`,
-	Params: Params{Conns: 1000, Rate: 1000, Size: 200, Warm: 3 * time.Second, Window: 10 * time.Second},
+	Params: Params{Conns: 1000, Rate: 1000, Size: 200, Warm: 2 * time.Second, Window: 5 * time.Second},
 	Smoke:  Params{Conns: 20, Rate: 100, Size: 200, Warm: 50 * time.Millisecond, Window: 200 * time.Millisecond},
-	Rounds: 3,
+	Rounds: 2,
 	Columns: []result.Column{
 		{Title: "median", Metric: "p50", Format: result.Duration},
 		{Title: "p99", Metric: "p99", Format: result.Duration, Spread: true},
@@ -53,7 +54,13 @@ deliveries of the window.`,
 		{Title: "of the generator", Metric: "own_load", Format: result.Percent},
 	},
 	measure: measureSustained,
+	takes:   sustaining,
 }
+
+func sustaining(_ peer.Peer, p Params) time.Duration { return p.Warm + p.Window }
+
+// profileEnds is how long before the window a profile ends: it must be written before the server is stopped.
+const profileEnds = 400 * time.Millisecond
 
 // afterWindow is how much longer events are published than is measured.
 const afterWindow = time.Second
@@ -68,7 +75,7 @@ func measureSustained(ctx context.Context, r *run) (result.Metrics, error) {
 		return nil, err
 	}
 	if r.profile != "" {
-		o := peer.Order{Do: "profile", File: r.profile, Seconds: seconds(r.params.Warm + r.params.Window)}
+		o := peer.Order{Do: "profile", File: r.profile, Seconds: seconds(r.params.Warm + r.params.Window - profileEnds)}
 		if _, err := r.server.Order(ctx, o); err != nil {
 			return nil, err
 		}

@@ -55,6 +55,7 @@ func (a *app) serve() *cobra.Command {
   POST /events?topic=a           publish: the body is the data
   GET  /history?topic=a          what is kept, by the page
   GET  /livez, /readyz           health
+  GET  /metrics                  counts, for Prometheus
 
 Who may read and publish what stands in access tokens (buffkit token). Without a secret, --insecure lets anybody who
 reaches the hub do everything; it is refused on any address but loopback.

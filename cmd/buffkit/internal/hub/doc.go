@@ -4,6 +4,7 @@
 //	POST /events?topic=a             publish one event, or a batch of NDJSON
 //	GET  /history?topic=a&after=…    what the log keeps, by the page
 //	GET  /livez, /readyz             the process answers; events get through
+//	GET  /metrics                    how many streams there are, for Prometheus
 //
 // Who may do what stands in access tokens (package access). Every error that the hub answers itself is a JSON object with
 // code and message.

@@ -155,7 +155,7 @@ func TestWhatIsNotThereIsSaidInJSON(t *testing.T) {
 	b := start(t, false, nil, nil)
 	b.do("GET", "/", "").want(t, 404, "not_found", "/events")
 	b.do("GET", "/event", "").want(t, 404, "not_found", "/events")
-	for path, allow := range map[string]string{"/events": "GET, POST", "/history": "GET", "/livez": "GET", "/readyz": "GET"} {
+	for path, allow := range map[string]string{"/events": "GET, POST", "/history": "GET", "/livez": "GET", "/readyz": "GET", "/metrics": "GET"} {
 		a := b.do("DELETE", path, "")
 		a.want(t, 405, "method_not_allowed", path)
 		if a.header.Get("Allow") != allow {

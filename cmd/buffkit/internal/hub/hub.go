@@ -146,9 +146,11 @@ func (h *Hub) routes() (http.Handler, error) {
 	mux.Handle("/livez", h.answer(allow("GET")))
 	mux.Handle("GET /readyz", h.answer(h.ready))
 	mux.Handle("/readyz", h.answer(allow("GET")))
+	mux.Handle("GET /metrics", h.answer(h.metrics))
+	mux.Handle("/metrics", h.answer(allow("GET")))
 	mux.Handle("/", h.answer(func(_ http.ResponseWriter, r *http.Request) error {
 		return newProblem(http.StatusNotFound, "not_found",
-			"there is no %.64q: the paths are /events, /history, /livez and /readyz", r.URL.Path)
+			"there is no %.64q: the paths are /events, /history, /livez, /readyz and /metrics", r.URL.Path)
 	}))
 	return h.guard(mux)
 }

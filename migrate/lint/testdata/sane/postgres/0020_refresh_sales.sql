@@ -1,0 +1,5 @@
+-- migrate:up
+REFRESH MATERIALIZED VIEW CONCURRENTLY daily_sales;
+
+-- migrate:down
+SELECT 1;

@@ -1,0 +1,7 @@
+-- migrate:up
+DROP VIEW active_users;
+CREATE VIEW active_users AS SELECT id, email, locale FROM users WHERE active = 1;
+
+-- migrate:down
+DROP VIEW active_users;
+CREATE VIEW active_users AS SELECT id, email FROM users WHERE active = 1;

@@ -1,0 +1,219 @@
+package push
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// stream is an open stream as those see it who wake and end it.
+type stream interface {
+	// wakeOwn says that the topics of its own, its session's and its user's, may have news. It doesn't block.
+	wakeOwn()
+	// end makes it say goodbye for the cause. The first cause counts. It doesn't block.
+	end(cause error)
+}
+
+// audience is the streams that follow the same topics in the same way. What one of them is due is due to all that stand at the same
+// place, so it is read and joined once for all.
+type audience struct {
+	key    string
+	topics []string // without those of a stream's own
+	slow   SlowPolicy
+	gzip   bool
+	seats  []int // in the index's lists, one a topic; guarded by the index
+	refs   int   // guarded by the index
+
+	mu      sync.Mutex // guards what follows
+	streams []*connection
+	crowds  []*crowd // one for each shard that has parked some of the audience
+
+	last cachedBlock
+}
+
+// wake tells the streams that their topics may have news.
+func (a *audience) wake() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range a.streams {
+		signal(c.woken)
+	}
+	for _, c := range a.crowds {
+		c.wake()
+	}
+}
+
+// crowd returns the part of the audience that is parked at a shard.
+func (a *audience) crowd(s *shard) *crowd {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range a.crowds {
+		if c.shard == s {
+			return c
+		}
+	}
+	c := &crowd{audience: a, shard: s}
+	a.crowds = append(a.crowds, c)
+	return c
+}
+
+func (a *audience) add(c *connection) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c.place = len(a.streams)
+	a.streams = append(a.streams, c)
+}
+
+func (a *audience) remove(c *connection) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last := len(a.streams) - 1
+	a.streams[c.place] = a.streams[last]
+	a.streams[c.place].place = c.place
+	a.streams[last] = nil
+	a.streams = a.streams[:last]
+}
+
+// index finds who follows a topic. A publish touches the audiences of its topic and nothing else.
+type index struct {
+	mu        sync.RWMutex // guards what follows
+	audiences map[string]*audience
+	followers map[string][]follower
+	users     map[string][]stream
+}
+
+// follower is an audience in the list of its topic number slot; its seats[slot] says where in the list it is.
+type follower struct {
+	a    *audience
+	slot int
+}
+
+func (x *index) init() {
+	x.audiences = make(map[string]*audience)
+	x.followers = make(map[string][]follower)
+	x.users = make(map[string][]stream)
+}
+
+// audienceKey writes topics so that no two lists share a key, whatever the names contain.
+func audienceKey(topics []string, slow SlowPolicy, gzip bool) string {
+	var b strings.Builder
+	b.WriteByte('0' + byte(slow))
+	if gzip {
+		b.WriteByte('z')
+	}
+	for _, topic := range topics {
+		b.WriteString(strconv.Itoa(len(topic)))
+		b.WriteByte(':')
+		b.WriteString(topic)
+	}
+	return b.String()
+}
+
+// join returns the audience of the topics, with one reference more. The topics are kept.
+func (x *index) join(topics []string, slow SlowPolicy, gzip bool) *audience {
+	slices.Sort(topics)
+	key := audienceKey(topics, slow, gzip)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	a, ok := x.audiences[key]
+	if !ok {
+		a = &audience{key: key, topics: topics, slow: slow, gzip: gzip, seats: make([]int, len(topics))}
+		x.audiences[key] = a
+		for slot, topic := range topics {
+			a.seats[slot] = len(x.followers[topic])
+			x.followers[topic] = append(x.followers[topic], follower{a, slot})
+		}
+	}
+	a.refs++
+	return a
+}
+
+// leave gives back what join returned.
+func (x *index) leave(a *audience) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if a.refs--; a.refs > 0 {
+		return
+	}
+	delete(x.audiences, a.key)
+	for slot, topic := range a.topics {
+		list, seat := x.followers[topic], a.seats[slot]
+		last := len(list) - 1
+		list[seat] = list[last]
+		list[seat].a.seats[list[seat].slot] = seat
+		list[last] = follower{}
+		if last == 0 {
+			delete(x.followers, topic)
+		} else {
+			x.followers[topic] = list[:last]
+		}
+	}
+}
+
+// joinUser counts a stream to its user's and returns how many there were before.
+func (x *index) joinUser(user string, s stream) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := len(x.users[user])
+	x.users[user] = append(x.users[user], s)
+	return n
+}
+
+// replaceUser puts a stream in another's place; nil for none.
+func (x *index) replaceUser(user string, old, by stream) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.users[user] = replace(x.users[user], old, by); len(x.users[user]) == 0 {
+		delete(x.users, user)
+	}
+}
+
+func replace(streams []stream, old, by stream) []stream {
+	i := slices.Index(streams, old)
+	switch {
+	case i < 0:
+		return streams
+	case by == nil:
+		return slices.Delete(streams, i, i+1)
+	}
+	streams[i] = by
+	return streams
+}
+
+func (x *index) userStreams(user string) int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.users[user])
+}
+
+// wake tells the audiences of a topic.
+func (x *index) wake(topic string) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, f := range x.followers[topic] {
+		f.a.wake()
+	}
+}
+
+// wakeUser tells the streams of a user that something was sent to him.
+func (x *index) wakeUser(user string) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, s := range x.users[user] {
+		s.wakeOwn()
+	}
+}
+
+// running returns the streams that have a goroutine.
+func (x *index) running() []*connection {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	var all []*connection
+	for _, a := range x.audiences {
+		a.mu.Lock()
+		all = append(all, a.streams...)
+		a.mu.Unlock()
+	}
+	return all
+}

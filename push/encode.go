@@ -1,0 +1,117 @@
+package push
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/buffkit/buffkit/eventlog"
+)
+
+// firstBytes begins a stream.
+func (c *connection) firstBytes() []byte {
+	if c.audience.gzip {
+		return appendStored([]byte(gzipHeader), firstBytes)
+	}
+	return firstBytes
+}
+
+// write writes what is for this stream alone.
+func (c *connection) write(p []byte) error {
+	if !c.audience.gzip {
+		return c.transport.write(p)
+	}
+	buf := getBuffer()
+	defer buf.release()
+	buf.bytes = appendStored(buf.bytes, p)
+	return c.transport.write(buf.bytes)
+}
+
+// anyPrivate tells whether some of the entries are for one stream alone: a session's, a user's, or a snapshot's, which has no topic. Their
+// text never gets into a block that others get, nor before one.
+func anyPrivate(entries []eventlog.Entry) bool {
+	for i := range entries {
+		if topic := entries[i].Topic; topic == "" || isOwn(topic) {
+			return true
+		}
+	}
+	return false
+}
+
+func anyOwn(topics []string) bool { return slices.ContainsFunc(topics, isOwn) }
+
+// isOwn tells whether a topic is one that a stream doesn't share with its audience.
+func isOwn(topic string) bool {
+	return strings.HasPrefix(topic, topicSession) || strings.HasPrefix(topic, topicUser)
+}
+
+// cachedBlock is the newest block that was made for streams of an audience that have goroutines, and so aren't in step.
+type cachedBlock struct {
+	mu          sync.Mutex // guards what follows; held while a block is made, for which the others wait
+	first, last eventlog.Offset
+	entries     int
+	bytes       []byte
+}
+
+// block returns entries as a block that doesn't rely on a tail. Many ask for the same one.
+func (a *audience) block(entries []eventlog.Entry, joined []byte) []byte {
+	b := &a.last
+	first, last := &entries[0], &entries[len(entries)-1]
+	if first.Partition+last.Partition > 0 {
+		return appendBlock(nil, nil, joined) // offsets of several partitions don't name them
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.first != first.Offset || b.last != last.Offset || b.entries != len(entries) {
+		b.first, b.last, b.entries = first.Offset, last.Offset, len(entries)
+		b.bytes = appendBlock(nil, nil, joined)
+	}
+	return b.bytes
+}
+
+// blocks are what a window is to streams that are compressed: from each entry on, and behind each length of a tail, a block.
+type blocks struct {
+	made  []block // of the window at hand
+	spare [][]byte
+}
+
+type block struct {
+	first, tail int // its first entry; the length of the tail that it needs
+	bytes       []byte
+	kept        bool // somebody holds a part of it, so its memory isn't ours any more
+}
+
+// spareBlocks keep their memory for the next window: those of all lengths of a tail.
+const spareBlocks = 3
+
+// reset forgets the blocks of the window before.
+func (b *blocks) reset() {
+	for i := range b.made {
+		if !b.made[i].kept && len(b.spare) < spareBlocks {
+			b.spare = append(b.spare, b.made[i].bytes[:0])
+		}
+		b.made[i] = block{}
+	}
+	b.made = b.made[:0]
+}
+
+// of returns the block of a window from an entry on, behind a tail.
+func (b *blocks) of(w *window, first int, tail []byte) *block {
+	for i := range b.made {
+		if b.made[i].first == first && b.made[i].tail == len(tail) {
+			return &b.made[i]
+		}
+	}
+	var memory []byte
+	if n := len(b.spare); n > 0 {
+		memory, b.spare = b.spare[n-1], b.spare[:n-1]
+	}
+	plain := w.bytes[w.starts[first]:]
+	if w.private {
+		memory = appendStored(memory, plain)
+	} else {
+		memory = appendBlock(memory, tail, plain)
+	}
+	b.made = append(b.made, block{first: first, tail: len(tail), bytes: memory})
+	return &b.made[len(b.made)-1]
+}

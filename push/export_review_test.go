@@ -1,0 +1,27 @@
+package push
+
+import "net"
+
+// OnDetach has f called whenever a stream in memory is about to be parked. Call it before the first.
+func (b *Broker) OnDetach(f func()) {
+	b.shards.pipes.open = func() (medium, error) { return detachHook{newPipes(), f}, nil }
+}
+
+type detachHook struct {
+	medium
+	f func()
+}
+
+func (m detachHook) detach(c net.Conn) (int32, error) {
+	m.f()
+	return m.medium.detach(c)
+}
+
+// HoldUsers keeps a stream that is being parked from its place in its user's list, until it is released.
+func (b *Broker) HoldUsers() (release func()) {
+	b.streams.mu.RLock()
+	return b.streams.mu.RUnlock
+}
+
+// UserStreams counts a user's streams as the limits see them.
+func (b *Broker) UserStreams(user string) int { return b.streams.userStreams(user) }
