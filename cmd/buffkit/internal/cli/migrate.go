@@ -222,12 +222,10 @@ func (a *app) runGoal(ctx context.Context, f *migrateFlags, goal migrate.Goal) e
 			return plan.Print(a.stdout)
 		}
 		res, err := m.Run(ctx, goal)
-		if res != nil {
-			if printed := a.printResult(f, res); err == nil {
-				err = printed
-			}
+		if res == nil || err != nil && len(res.Steps) == 0 {
+			return err
 		}
-		return err
+		return errors.Join(err, a.printResult(f, res))
 	})
 }
 
