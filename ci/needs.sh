@@ -10,20 +10,29 @@ needs() {
 		curl     curl           the tests of the HTTP surface
 		chromium chromium       the tests with a browser's EventSource
 		nginx    nginx          the tests behind a proxy
+		postgres postgresql     the tests of migrations
+		mariadbd mariadb-server the tests of migrations
+		pgbouncer pgbouncer     the tests of migrations through a pooler
 		haproxy  haproxy        the tests behind a proxy
 		caddy    caddy          the tests behind a proxy
 	END
 }
 
+# Debian keeps PostgreSQL's programs off the PATH, in a folder for each version.
+present() {
+	command -v "$1" || compgen -G "/usr/lib/postgresql/*/bin/$1" || compgen -G "/usr/sbin/$1"
+}
+
 missing=()
 while read -r program packages purpose; do
-	command -v "$program" >/dev/null && continue
+	present "$program" >/dev/null && continue
 	echo "missing: $program, for $purpose"
 	IFS=, read -ra names <<<"$packages"
 	missing+=("${names[@]}")
 done < <(needs)
 
 if [ ${#missing[@]} -eq 0 ]; then
+	"$(dirname "$0")/mysql.sh"
 	echo "all there: $(needs | awk '{ printf "%s%s", sep, $1; sep = ", " }')"
 	exit 0
 fi
@@ -37,3 +46,4 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq -o Acquire::Retries=5 update
 apt-get -qq -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" </dev/null
+"$(dirname "$0")/mysql.sh"

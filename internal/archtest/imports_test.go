@@ -48,6 +48,11 @@ var architecture = map[string]imports{
 		{"eventlog", "a fragment becomes an event; who pushes it is the app's choice"},
 	}},
 
+	"migrate": {code: []edge{
+		{"migrate/dialect", "which database it runs on"},
+		{"migrate/lexer", "a statement's place in its file, for messages and progress"},
+		{"migrate/source", "the migrations"},
+	}},
 	"migrate/dialect": {}, // names and facts: every other package of the runner stands on it
 	"migrate/lexer": {code: []edge{
 		{"migrate/dialect", "which strings, comments and bodies there are"},

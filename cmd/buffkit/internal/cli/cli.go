@@ -57,14 +57,15 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "buffkit",
-		Short: "Live push that survives the network",
+		Short: "Live push that survives the network, and schemas that survive deploys",
 		Long: `buffkit serves live streams (Server-Sent Events) that resume after a cut with nothing
-lost silently, publishes to them and follows them.
+lost silently, publishes to them and follows them. It also migrates databases.
 
 Environment:
   BUFFKIT_URL     the hub that publish and subscribe talk to, instead of --url
   BUFFKIT_TOKEN   their access token, instead of --token
   BUFFKIT_SECRET  the secret of serve and token, instead of --secret-file
+  DATABASE_URL    the database of migrate, instead of --database
 
 Exit codes:
   0  done; a stream or a server that was stopped by Ctrl-C or SIGTERM is done
@@ -90,7 +91,7 @@ Exit codes:
 		Version:                    build().String(),
 	}
 	root.SetVersionTemplate("buffkit {{.Version}}\n")
-	root.AddCommand(a.serve(), a.publish(), a.subscribe(), a.token(), a.demo(), a.version())
+	root.AddCommand(a.serve(), a.publish(), a.subscribe(), a.token(), a.migrate(), a.demo(), a.version())
 	return root
 }
 

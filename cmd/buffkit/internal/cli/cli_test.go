@@ -10,7 +10,9 @@ import (
 
 func TestEveryCommandExplainsItself(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "serve", "publish", "subscribe", "token", "demo", "version"} {
+	for _, command := range []string{"", "serve", "publish", "subscribe", "token", "demo", "version", "migrate", "migrate up",
+		"migrate down", "migrate redo", "migrate reset", "migrate status", "migrate version", "migrate validate", "migrate baseline", "migrate repair",
+		"migrate wait", "migrate create"} {
 		args := strings.Fields(command + " --help")
 		r := run(t, "", args...)
 		r.want(t, 0)

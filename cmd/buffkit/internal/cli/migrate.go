@@ -1,0 +1,249 @@
+package cli
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/source"
+	"github.com/spf13/cobra"
+)
+
+const (
+	databaseVar = "DATABASE_URL"
+	defaultDir  = "migrations"
+)
+
+// migrateFlags are those of all migrate commands.
+type migrateFlags struct {
+	database   string
+	dirs       []string
+	table, env string
+	outOfOrder bool
+	missing    bool
+	lock       string
+	lockWait   time.Duration
+	timeout    time.Duration
+	retries    int
+	json       bool
+	dryRun     bool
+	to         string
+}
+
+func (a *app) migrate() *cobra.Command {
+	var f migrateFlags
+	cmd := &cobra.Command{
+		Use:   "migrate COMMAND [flags]",
+		Short: "Bring a database's schema up to date, or back",
+		Long: `Bring the schema of a PostgreSQL, MySQL, MariaDB or SQLite database from one version to the next, and back.
+
+Everything is read and checked before anything runs: files that can't be taken apart, dependencies, files that changed
+after they were applied. Only one runner works at a time; others wait and say for whom. When a run is stopped by Ctrl-C,
+kill -9 or a crash of the server, the next one finds out how far it came and goes on there.
+
+Files are VERSION_name.up.sql and VERSION_name.down.sql, or VERSION_name.sql with the lines -- migrate:up and
+-- migrate:down. VERSION_name.postgres.up.sql is for that database alone.
+
+Databases:
+  sqlite:FILE
+  postgres://user:password@host:5432/name?sslmode=…
+  mysql://user:password@host:3306/name, mariadb://…`,
+		Example: `  buffkit migrate create users                       # two files in ./migrations, to be filled
+  buffkit migrate up --database sqlite:app.db
+  buffkit migrate up --database sqlite:app.db --dry-run
+  buffkit migrate status --database sqlite:app.db`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %.32q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&f.database, "database", "", "the database's URL (default $"+databaseVar+")")
+	flags.StringArrayVar(&f.dirs, "dir", []string{defaultDir}, "folder with migrations; repeat it as NAME=FOLDER for several sources")
+	flags.StringVar(&f.table, "table", migrate.DefaultTable, "the ledger's table")
+	flags.StringVar(&f.env, "env", "", "which environment this is; migrations with -- env: run where they name it")
+	flags.BoolVar(&f.outOfOrder, "allow-out-of-order", false, "run migrations whose version is lower than one that was applied")
+	flags.BoolVar(&f.missing, "allow-missing", false, "run although the ledger has migrations without a file")
+	flags.StringVar(&f.lock, "lock", "auto", "auto, session or lease; lease behind a pooler in transaction mode")
+	flags.DurationVar(&f.lockWait, "lock-wait", migrate.DefaultLockWait, "how long to wait for another runner; 0s not at all")
+	flags.DurationVar(&f.timeout, "lock-timeout", migrate.DefaultLockTimeout, "how long a statement may wait for locks before it's tried again")
+	flags.IntVar(&f.retries, "retries", migrate.DefaultRetries, "how often it's tried again")
+	flags.BoolVar(&f.json, "json", false, "print JSON")
+	cmd.AddCommand(a.migrateUp(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
+		a.migrateValidate(&f), a.migrateBaseline(&f), a.migrateRepair(&f), a.migrateWait(&f), a.migrateCreate(&f))
+	return cmd
+}
+
+var lockModes = map[string]migrate.LockMode{"auto": migrate.AutoLock, "session": migrate.SessionLock, "lease": migrate.LeaseLock}
+
+// migrator opens the database and calls do with its runner.
+func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migrate.Options) error, more ...func(*migrate.Options)) (err error) {
+	opts, err := f.options()
+	if err != nil {
+		return err
+	}
+	opts.Hooks = a.migrateHooks()
+	opts.Logger = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	for _, change := range more {
+		change(opts)
+	}
+	url := f.database
+	if url == "" {
+		url = os.Getenv(databaseVar)
+	}
+	if url == "" {
+		return usagef("no database: give --database or $%s, as in --database sqlite:app.db", databaseVar)
+	}
+	target, err := parseDatabase(url)
+	if err != nil {
+		return usageError{err}
+	}
+	db, err := sql.Open(target.driver, target.dsn)
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	m, err := migrate.New(db, target.dialect, opts)
+	if err != nil {
+		return usageError{err}
+	}
+	return do(m, opts)
+}
+
+func (f *migrateFlags) options() (*migrate.Options, error) {
+	mode, ok := lockModes[f.lock]
+	if !ok {
+		return nil, usagef("--lock %.32q: use auto, session or lease", f.lock)
+	}
+	opts := &migrate.Options{Table: f.table, Environment: f.env, AllowOutOfOrder: f.outOfOrder, AllowMissing: f.missing, Lock: mode,
+		LockWait: f.lockWait, LockTimeout: f.timeout, Retries: f.retries}
+	if f.lockWait < 0 || f.timeout < 0 || f.retries < 0 {
+		return nil, usagef("--lock-wait, --lock-timeout and --retries can't be negative")
+	}
+	if f.lockWait == 0 {
+		opts.LockWait = -1
+	}
+	if f.timeout == 0 {
+		opts.LockTimeout = -1
+	}
+	if f.retries == 0 {
+		opts.Retries = -1
+	}
+	for _, dir := range f.dirs {
+		name, folder, named := strings.Cut(dir, "=")
+		if !named {
+			name, folder = "", dir
+		}
+		info, err := os.Stat(folder)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("the migrations: %w: give --dir, or make one with: buffkit migrate create NAME", err)
+		case !info.IsDir():
+			return nil, usagef("--dir %s is no folder", folder)
+		}
+		opts.Sources = append(opts.Sources, migrate.Source{Name: name, FS: os.DirFS(folder)})
+	}
+	return opts, nil
+}
+
+// manyStatements are too many to print each; then one a second is.
+const manyStatements = 100
+
+// migrateHooks print what happens for people.
+func (a *app) migrateHooks() migrate.Hooks {
+	var told time.Time
+	return migrate.Hooks{
+		Waiting: func(h migrate.Holder) { fmt.Fprintf(a.stderr, "waiting for another runner: %s\n", h) },
+		Began: func(s *migrate.Step) {
+			fmt.Fprintf(a.stderr, "%s %s %s\n", s.Direction, s.Ref, s.Name)
+			if s.Done > 0 {
+				fmt.Fprintf(a.stderr, "  going on behind statement %d of %d, where an earlier run was interrupted\n", s.Done, s.Statements)
+			}
+		},
+		Statement: func(p migrate.Progress) {
+			if few := p.Step.Statements <= manyStatements; p.Done && p.Err == nil && (few || time.Since(told) >= time.Second || p.N == p.Step.Statements) {
+				told = time.Now()
+				fmt.Fprintf(a.stderr, "  %d of %d  %8s  %s\n", p.N, p.Step.Statements, p.Took.Round(time.Microsecond*100), oneLine(p.SQL, 80))
+			}
+		},
+		Retrying: func(r migrate.Retry) {
+			fmt.Fprintf(a.stderr, "  a lock wasn't to be had in time: trying again (%d of %d)\n", r.Attempt, r.Of)
+			for _, b := range r.Blockers {
+				fmt.Fprintf(a.stderr, "    blocked by %s\n", b)
+			}
+		},
+	}
+}
+
+func oneLine(text string, most int) string {
+	line := []rune(strings.Join(strings.Fields(text), " "))
+	if len(line) > most {
+		return string(line[:most]) + " …"
+	}
+	return string(line)
+}
+
+// ref reads SOURCE:VERSION or VERSION.
+func ref(text string) (migrate.Ref, error) {
+	r, err := source.ParseRef(text)
+	if err != nil {
+		return r, usageError{err}
+	}
+	return r, nil
+}
+
+// runGoal runs, or prints what it would.
+func (a *app) runGoal(ctx context.Context, f *migrateFlags, goal migrate.Goal) error {
+	if f.to != "" {
+		r, err := ref(f.to)
+		if err != nil {
+			return err
+		}
+		goal.To = &r
+	}
+	return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
+		if f.dryRun {
+			plan, err := m.Plan(ctx, goal)
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return printJSON(a.stdout, plan)
+			}
+			return plan.Print(a.stdout)
+		}
+		res, err := m.Run(ctx, goal)
+		if res == nil || err != nil && len(res.Steps) == 0 {
+			return err
+		}
+		return errors.Join(err, a.printResult(f, res))
+	})
+}
+
+func (a *app) printResult(f *migrateFlags, res *migrate.Result) error {
+	if f.json {
+		return printJSON(a.stdout, res)
+	}
+	for _, s := range res.Skipped {
+		fmt.Fprintf(a.stderr, "left out: %s, which is for env: %s\n", s.Ref, strings.Join(s.Env, ", "))
+	}
+	if len(res.Steps) == 0 {
+		_, err := fmt.Fprintln(a.stderr, "nothing to do")
+		return err
+	}
+	for _, s := range res.Steps {
+		if _, err := fmt.Fprintf(a.stdout, "%s\t%s\t%s\t%s\n", s.Direction, s.Ref, s.Name, s.Took.Round(time.Millisecond/10)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/buffkit/buffkit/migrate/dialect"
+	"github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver of PostgreSQL
+	_ "modernc.org/sqlite"             // the driver of SQLite, without C
+)
+
+// databaseTarget is what a URL names.
+type databaseTarget struct {
+	dialect     dialect.Dialect
+	driver, dsn string
+}
+
+var errDatabase = errors.New("use sqlite:FILE, postgres://…, mysql://… or mariadb://…")
+
+// parseDatabase never shows the URL in an error: it has a password in it.
+func parseDatabase(text string) (databaseTarget, error) {
+	scheme, rest, ok := strings.Cut(text, ":")
+	if !ok {
+		return databaseTarget{}, fmt.Errorf("the database's URL has no scheme: %w", errDatabase)
+	}
+	switch strings.ToLower(scheme) {
+	case "sqlite", "sqlite3":
+		return parseSQLite(rest)
+	case "postgres", "postgresql":
+		if _, err := url.Parse(text); err != nil {
+			return databaseTarget{}, fmt.Errorf("the database's URL can't be read; a password needs %%-escapes: %w", errDatabase)
+		}
+		return databaseTarget{dialect.Postgres, "pgx", text}, nil
+	case "mysql":
+		return parseMySQL(text, dialect.MySQL)
+	case "mariadb":
+		return parseMySQL(text, dialect.MariaDB)
+	}
+	return databaseTarget{}, fmt.Errorf("no database has the scheme %.16q: %w", scheme, errDatabase)
+}
+
+func parseSQLite(rest string) (databaseTarget, error) {
+	rest = strings.TrimPrefix(rest, "//")
+	if rest == "" {
+		return databaseTarget{}, errors.New("sqlite: needs a file, as in sqlite:app.db")
+	}
+	if rest == ":memory:" {
+		return databaseTarget{}, errors.New("sqlite::memory: would be gone when the command ends: name a file, as in sqlite:app.db")
+	}
+	return databaseTarget{dialect.SQLite, "sqlite", "file:" + rest}, nil
+}
+
+// parseMySQL makes of a URL what the driver reads. Its parameters are the driver's: https://github.com/go-sql-driver/mysql#parameters.
+func parseMySQL(text string, d dialect.Dialect) (databaseTarget, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return databaseTarget{}, fmt.Errorf("the database's URL can't be read; a password needs %%-escapes: %w", errDatabase)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	if u.Host == "" || name == "" {
+		return databaseTarget{}, fmt.Errorf("the URL of %s needs a host and the name of a database, as in %s://user:password@localhost:3306/app", d.Title(), d)
+	}
+	port := u.Port()
+	if port == "" {
+		port = "3306"
+	}
+	c := mysql.NewConfig()
+	c.Net, c.Addr, c.DBName = "tcp", net.JoinHostPort(u.Hostname(), port), name
+	c.User = u.User.Username()
+	c.Passwd, _ = u.User.Password()
+	dsn := c.FormatDSN()
+	if u.RawQuery != "" {
+		sep := "?"
+		if strings.Contains(dsn, "?") {
+			sep = "&"
+		}
+		dsn += sep + u.RawQuery
+	}
+	if _, err := mysql.ParseDSN(dsn); err != nil {
+		return databaseTarget{}, fmt.Errorf("the parameters of the URL of %s: %w", d.Title(), err)
+	}
+	return databaseTarget{d, "mysql", dsn}, nil
+}

@@ -1,0 +1,150 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// migrations is a folder with files, and what names it and a new database.
+func migrations(t *testing.T, pairs ...string) (folder string, flags []string) {
+	t.Helper()
+	folder = filepath.Join(t.TempDir(), "migrations")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put(t, folder, pairs...)
+	return folder, []string{"--dir", folder, "--database", "sqlite:" + filepath.Join(t.TempDir(), "app.db")}
+}
+
+func put(t *testing.T, folder string, pairs ...string) {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		if err := os.WriteFile(filepath.Join(folder, pairs[i]), []byte(pairs[i+1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func migrateCommand(t *testing.T, flags []string, args ...string) result {
+	t.Helper()
+	return run(t, "", append(append([]string{"migrate"}, args...), flags...)...)
+}
+
+func TestFromNothingToAMigratedDatabase(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "new")
+	created := run(t, "", "migrate", "create", "add users", "--dir", folder)
+	created.want(t, 0)
+	lines := created.lines()
+	if len(lines) != 2 || !strings.HasSuffix(lines[0], "_add_users.up.sql") || !strings.HasSuffix(lines[1], "_add_users.down.sql") {
+		t.Fatalf("%q", lines)
+	}
+	if err := os.WriteFile(lines[0], []byte("CREATE TABLE users (id integer);\nINSERT INTO users VALUES (1);\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := []string{"--dir", folder, "--database", "sqlite:" + filepath.Join(t.TempDir(), "app.db")}
+
+	dry := migrateCommand(t, flags, "up", "--dry-run")
+	dry.want(t, 0)
+	if !strings.Contains(dry.stdout, "BEGIN IMMEDIATE;\nCREATE TABLE users (id integer);\nINSERT INTO users VALUES (1);\n") {
+		t.Errorf("the plan: %s", dry.stdout)
+	}
+	if r := migrateCommand(t, flags, "status", "--check"); r.code != 1 || !strings.Contains(r.stdout, "pending") {
+		t.Errorf("%d %s", r.code, r.stdout)
+	}
+	up := migrateCommand(t, flags, "up")
+	up.want(t, 0, "2 of 2", "INSERT INTO users")
+	if !strings.HasPrefix(up.stdout, "up\tapp:") {
+		t.Errorf("%q", up.stdout)
+	}
+	migrateCommand(t, flags, "up").want(t, 0, "nothing to do")
+	migrateCommand(t, flags, "status", "--check").want(t, 0)
+	if r := migrateCommand(t, flags, "version"); !strings.HasPrefix(r.stdout, "app:20") {
+		t.Errorf("%q", r.stdout)
+	}
+	migrateCommand(t, flags, "validate").want(t, 0, "all is well")
+	migrateCommand(t, flags, "redo").want(t, 1, "Nothing of it is left", "already exists") // its down is empty
+}
+
+func TestMigrateSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+	t.Parallel()
+	folder, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (n int);\nINSERT INTO a VALUES ('x);\n")
+	migrateCommand(t, flags, "up").want(t, 1, "nothing was run", "1_a.up.sql:2:23", "INSERT INTO a VALUES ('x);", "close it with '")
+	put(t, folder, "1_a.up.sql", "CREATE TABLE a (n int);\nINSERT INTO nowhere VALUES (1);\n")
+	migrateCommand(t, flags, "up").want(t, 1, "at statement 2 of 2", "1_a.up.sql:2:1", "no such table: nowhere", "Nothing of it is left")
+	put(t, folder, "1_a.up.sql", "CREATE TABLE a (n int);\n")
+	migrateCommand(t, flags, "up").want(t, 0)
+	put(t, folder, "1_a.up.sql", "CREATE TABLE a (n bigint);\n")
+	migrateCommand(t, flags, "up").want(t, 1, "changed after it was applied", "buffkit migrate repair app:1 --checksum")
+	migrateCommand(t, flags, "repair", "app:1", "--checksum").want(t, 0)
+	migrateCommand(t, flags, "up").want(t, 0)
+	migrateCommand(t, flags, "down").want(t, 1, "no down script", "1_a") // the row is kept
+	migrateCommand(t, flags, "status", "--check").want(t, 0)
+}
+
+func TestMigrateInJSON(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (n int);\n", "1_a.down.sql", "DROP TABLE a;")
+	var plan struct {
+		Dialect string
+		Steps   []struct{ Statements int }
+	}
+	if r := migrateCommand(t, flags, "up", "--dry-run", "--json"); json.Unmarshal([]byte(r.stdout), &plan) != nil || plan.Dialect != "sqlite" || plan.Steps[0].Statements != 1 {
+		t.Errorf("%s", r.stdout)
+	}
+	var done struct {
+		Steps []struct{ Direction string }
+	}
+	if r := migrateCommand(t, flags, "up", "--json"); json.Unmarshal([]byte(r.stdout), &done) != nil || done.Steps[0].Direction != "up" {
+		t.Errorf("%s", r.stdout)
+	}
+	var status []struct{ State, At string }
+	if r := migrateCommand(t, flags, "status", "--json"); json.Unmarshal([]byte(r.stdout), &status) != nil || status[0].State != "applied" || status[0].At == "" {
+		t.Errorf("%s", r.stdout)
+	}
+}
+
+func TestSeveralSourcesOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	app, flags := migrations(t, "1_a.up.sql", "-- depends: auth:1\n")
+	auth, _ := migrations(t, "1_x.up.sql", "")
+	r := run(t, "", "migrate", "up", "--dir", "app="+app, "--dir", "auth="+auth, flags[2], flags[3])
+	r.want(t, 0)
+	if len(r.lines()) != 2 || !strings.Contains(r.lines()[0], "auth:1") {
+		t.Errorf("%q", r.stdout)
+	}
+}
+
+func TestWrongUsageOfMigrate(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t)
+	tests := []struct{ name, command, says string }{
+		{"no database", "up --dir " + flags[1], "--database sqlite:app.db"},
+		{"no such database", "up --database oracle:x --dir " + flags[1], "use sqlite:FILE"},
+		{"no scheme", "up --database app.db --dir " + flags[1], "use sqlite:FILE"},
+		{"a database in memory", "up --database sqlite::memory: --dir " + flags[1], "name a file"},
+		{"no name of a database", "up --database mysql://u:secret@localhost --dir " + flags[1], "the name of a database"},
+		{"a URL that can't be read", "up --database postgres://u:%zz@x/y --dir " + flags[1], "%-escapes"},
+		{"a lock that isn't one", "up --lock table " + strings.Join(flags, " "), "session or lease"},
+		{"no number", "down many " + strings.Join(flags, " "), "give a number"},
+		{"two ways down", "down 1 --to 0 " + strings.Join(flags, " "), "exclude each other"},
+		{"reset without yes", "reset " + strings.Join(flags, " "), "--yes"},
+		{"no version", "baseline first " + strings.Join(flags, " "), "names no migration"},
+		{"repair of nothing", "repair 1 " + strings.Join(flags, " "), "checksum"},
+		{"repair without a statement", "repair 1 --done " + strings.Join(flags, " "), "--statement"},
+		{"no such command", "sideways", "unknown command"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, "", append([]string{"migrate"}, strings.Fields(tt.command)...)...)
+			r.want(t, 2, tt.says)
+			if strings.Contains(r.stderr, "secret") {
+				t.Errorf("the password is in it: %s", r.stderr)
+			}
+		})
+	}
+}

@@ -1,0 +1,340 @@
+package migratedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/buffkit/buffkit/internal/servers"
+	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
+)
+
+// procedure makes a procedure that inserts a row, and calls it.
+func procedure(on target) (create, call string) {
+	if on.dialect == dialect.Postgres {
+		return "CREATE TABLE a (n int);\nCREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO a VALUES (1); COMMIT; END $$;\n",
+			"-- no-transaction\nCREATE TABLE b (n int);\nCALL p();\nCREATE TABLE c (n int);\n"
+	}
+	return "CREATE TABLE a (n int);\nCREATE PROCEDURE p() BEGIN INSERT INTO a VALUES (1); COMMIT; END;\n", "CREATE TABLE b (n int);\nCALL p();\nCREATE TABLE c (n int);\n"
+}
+
+// What no catalog shows, nobody guesses: the runner stops, says what to look at, and goes on with the answer.
+func TestWhereTheCatalogCantTellItAsksAndGoesOnWithTheAnswer(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect == dialect.SQLite {
+			return // it has nothing of the kind
+		}
+		for when, answer := range map[string]migrate.Action{"before": migrate.RepairNotDone, "after": migrate.RepairDone} {
+			t.Run("killed "+when, func(t *testing.T) {
+				t.Parallel()
+				provesAtEnd(t, on, "kill -9 at what the catalog doesn't show: it asks")
+				create, call := procedure(on)
+				folder := inFolder(t, "1_p.up.sql", create, "2_call.up.sql", call)
+				driverName, dsn := on.fresh(t)
+				db := openDB(t, driverName, dsn)
+				cmd := runner(t, on, driverName, dsn, folder, "up", 0, when)
+				cmd.Env = append(cmd.Env, queryVar+"=CALL p()")
+				if !killedAt(t, cmd) {
+					t.Fatal("it wasn't killed")
+				}
+				m := migrator(t, on, db, of(dirFS(folder)))
+				_, err := m.Up(t.Context())
+				var unclear *migrate.UnclearError
+				if !errors.As(err, &unclear) || unclear.Ref.Version != "2" || unclear.Statement != 2 || unclear.SQL != "CALL p()" {
+					t.Fatalf("%v", err)
+				}
+				t.Logf("\n%v", err)
+				if err := m.Repair(t.Context(), migrate.Repair{Ref: unclear.Ref, Action: answer, Statement: 2}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := m.Up(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if n := number(t, db, "SELECT count(*) FROM a"); n != 1 || !has(t, db, "c") {
+					t.Errorf("%d rows", n)
+				}
+			})
+		}
+	})
+}
+
+// Rows of MyISAM are changed for good at once, in a transaction or not: a killed statement is in doubt, and isn't done twice unasked.
+func TestWhereNoTransactionRollsBackNothingIsDoneTwiceUnasked(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if !isMySQL(on) {
+			return
+		}
+		for name, pairs := range map[string][]string{
+			"a table that is there": {"2_a.up.sql", "INSERT INTO a VALUES (1);\nINSERT INTO a VALUES (2);\n"},
+			"one that it makes":     {"2_a.up.sql", "CREATE TABLE c (n int) ENGINE = Aria;\nINSERT INTO a VALUES (1);\nINSERT INTO a VALUES (2);\n"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				if on.dialect == dialect.MySQL {
+					pairs[1] = strings.Replace(pairs[1], "Aria", "MyISAM", 1)
+				}
+				folder := inFolder(t, pairs...)
+				driverName, dsn := on.fresh(t)
+				db := openDB(t, driverName, dsn)
+				mustExec(t, db, "CREATE TABLE a (n int) ENGINE = MyISAM")
+				cmd := runner(t, on, driverName, dsn, folder, "up", 0, "after")
+				cmd.Env = append(cmd.Env, queryVar+"=INSERT INTO a VALUES (1)")
+				if !killedAt(t, cmd) {
+					t.Fatal("it wasn't killed")
+				}
+				m := migrator(t, on, db, of(dirFS(folder)))
+				_, err := m.Up(t.Context())
+				var unclear *migrate.UnclearError
+				if !errors.As(err, &unclear) || unclear.SQL != "INSERT INTO a VALUES (1)" {
+					t.Fatalf("%v", err)
+				}
+				if err := m.Repair(t.Context(), migrate.Repair{Ref: unclear.Ref, Action: migrate.RepairDone, Statement: unclear.Statement}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := m.Up(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if n := number(t, db, "SELECT count(*) FROM a"); n != 2 {
+					t.Errorf("%d rows", n)
+				}
+			})
+		}
+	})
+}
+
+// A runner that is killed while the server works leaves the statement running there, and the next one must not work beside it.
+func TestAfterKillMinus9DuringAStatementTheNextUpWaitsForTheServerAndFinishes(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect == dialect.SQLite {
+			return // its statements end with the process
+		}
+		scripts := map[string]string{"DDL": "ALTER TABLE t ADD COLUMN extra int;\nINSERT INTO t (n) VALUES (7);\n"}
+		if on.dialect == dialect.Postgres {
+			scripts["CONCURRENTLY"] = "-- no-transaction\nCREATE INDEX CONCURRENTLY t_n ON t (n);\nINSERT INTO t (n) VALUES (7);\n"
+		}
+		for name, script := range scripts {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				provesAtEnd(t, on, "kill -9 while the server works")
+				folder := inFolder(t, "1_t.up.sql", "CREATE TABLE t (n int);\nINSERT INTO t VALUES (1);\n", "2_x.up.sql", script)
+				driverName, dsn := on.fresh(t)
+				db := openDB(t, driverName, dsn)
+				if _, err := migrator(t, on, db, of(files("1_t.up.sql", "CREATE TABLE t (n int);\nINSERT INTO t VALUES (1);\n"))).Up(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				blocker, err := db.BeginTx(context.Background(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer blocker.Rollback()
+				if _, err := blocker.Exec("UPDATE t SET n = 2"); err != nil {
+					t.Fatal(err)
+				}
+				cmd := runner(t, on, driverName, dsn, folder, "up", 0, "never")
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				word := strings.Fields(strings.SplitN(script, "\n", 3)[0] + " ")[0]
+				if name == "CONCURRENTLY" {
+					word = "INDEX CONCURRENTLY"
+				}
+				until(t, "the statement in the server", func() bool { return isRunning(t, on, db, word) })
+				if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				_ = cmd.Wait()
+				waited := make(chan migrate.Holder, 100)
+				opts := of(dirFS(folder))
+				opts.Hooks.Waiting = func(h migrate.Holder) { waited <- h }
+				ended := make(chan error, 1)
+				m := migrator(t, on, db, opts)
+				go func() {
+					_, err := m.Up(context.Background())
+					ended <- err
+				}()
+				select {
+				case h := <-waited:
+					t.Logf("waiting for %v", h)
+				case err := <-ended:
+					t.Fatalf("it didn't wait: %v", err)
+				}
+				if err := blocker.Rollback(); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-ended; err != nil {
+					t.Fatal(err)
+				}
+				if n := number(t, db, "SELECT count(*) FROM t WHERE n = 7"); n != 1 {
+					t.Errorf("%d rows", n)
+				}
+				if name == "CONCURRENTLY" {
+					if n := number(t, db, "SELECT count(*) FROM pg_index WHERE indexrelid = 't_n'::regclass AND indisvalid"); n != 1 {
+						t.Error("the index isn't valid")
+					}
+				}
+			})
+		}
+	})
+}
+
+// A unique index whose building fails stays behind as an invalid one: the corrected next run drops it and builds it anew.
+func TestAnInvalidIndexIsDroppedAndBuiltAnew(t *testing.T) {
+	t.Parallel()
+	on := onPostgres
+	provesAtEnd(t, on, "an index left invalid")
+	db := on.open(t)
+	const first, index = "CREATE TABLE t (n int);\nINSERT INTO t VALUES (1), (1);\n", "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY t_n ON t (n);\nINSERT INTO t VALUES (2);\n"
+	m := migrator(t, on, db, of(files("1_t.up.sql", first, "2_index.up.sql", index)))
+	_, err := m.Up(t.Context())
+	var failed *migrate.StepError
+	if !errors.As(err, &failed) || failed.Left != migrate.LeftPart {
+		t.Fatalf("%v", err)
+	}
+	t.Logf("\n%v", err)
+	mustExec(t, db, "DELETE FROM t")
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, db, "SELECT count(*) FROM pg_index WHERE indexrelid = 't_n'::regclass AND indisvalid AND indisunique"); n != 1 {
+		t.Error("the index isn't valid")
+	}
+}
+
+// restarts crashes a server in the middle of a migration.
+func restarts(t *testing.T, on target, driverName, dsn string, server *servers.Server) {
+	t.Helper()
+	provesAtEnd(t, on, "the server crashes in the middle")
+	for name, script := range map[string]string{"a_transaction": twelve(""), "b_no transaction": twelve("-- no-transaction\n")} {
+		folder := inFolder(t, "1_twelve.up.sql", script, "1_twelve.down.sql", undoTwelve(on))
+		crashed := false
+		opts := of(dirFS(folder))
+		opts.Hooks.Statement = func(p migrate.Progress) {
+			if p.N == 9 && !p.Done && !crashed {
+				crashed = true
+				if err := errors.Join(server.Kill(), server.Start()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		db := openDB(t, driverName, dsn)
+		_, err := migrator(t, on, db, opts).Up(t.Context())
+		var failed *migrate.StepError
+		if !errors.As(err, &failed) || failed.Left != migrate.LeftNothing && failed.Left != migrate.LeftPart {
+			t.Fatalf("%s: %v", name, err)
+		}
+		t.Logf("%s: left %s, %d done", name, failed.Left, failed.Done)
+		finishes(t, on, driverName, dsn, folder, 0)
+	}
+}
+
+func TestAfterTheServerCrashesInTheMiddleTheNextUpFinishes(t *testing.T) {
+	t.Parallel()
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		server, err := servers.Postgres()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if server.Server == nil {
+			t.Skip("the server of BUFFKIT_TEST_POSTGRES_URL isn't ours to crash")
+		}
+		t.Cleanup(func() { _ = server.Stop() })
+		restarts(t, onPostgres, "pgx", server.URL("postgres"), server.Server)
+	})
+	t.Run("mariadb", func(t *testing.T) {
+		t.Parallel()
+		server, err := servers.MariaDB()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if server.Server == nil {
+			t.Skip("the server of BUFFKIT_TEST_MARIADB_DSN isn't ours to crash")
+		}
+		t.Cleanup(func() { _ = server.Stop() })
+		admin := openDB(t, "mysql", server.DSN(""))
+		mustExec(t, admin, "CREATE DATABASE app")
+		restarts(t, onMariaDB, "mysql", server.DSN("app"), server.Server)
+	})
+	t.Run("mysql", func(t *testing.T) {
+		t.Parallel()
+		server, err := servers.MySQL()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if server.Server == nil {
+			t.Skip("the server of BUFFKIT_TEST_MYSQL_DSN isn't ours to crash")
+		}
+		t.Cleanup(func() { _ = server.Stop() })
+		admin := openDB(t, "mysql", server.DSN(""))
+		mustExec(t, admin, "CREATE DATABASE app")
+		restarts(t, onMySQL, "mysql", server.DSN("app"), server.Server)
+	})
+}
+
+func TestWaitEndsWhenTheDatabaseAnswersAndAtOnceWhenItNeverWill(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect == dialect.SQLite {
+			return
+		}
+		provesAtEnd(t, on, "wrong user, wrong password, database missing")
+		driverName, dsn := on.fresh(t)
+		if err := migrator(t, on, openDB(t, driverName, dsn), of(twoTables)).Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wrong := strings.Replace(dsn, "/test", "/nosuch", 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := migrator(t, on, openDB(t, driverName, wrong), of(twoTables)).Wait(ctx)
+		if err == nil || ctx.Err() != nil {
+			t.Errorf("a database that isn't there: %v", err)
+		}
+		t.Log(err)
+		user := strings.NewReplacer("postgres@", "nobody_here@", "root@", "nobody_here:wrong@").Replace(dsn)
+		if err := migrator(t, on, openDB(t, driverName, user), of(twoTables)).Wait(ctx); err == nil || ctx.Err() != nil {
+			t.Errorf("a user that isn't there: %v", err)
+		}
+	})
+}
+
+func TestAUserWithoutRightsIsToldAndNothingIsLeft(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect == dialect.SQLite {
+			return // TestAReadOnlyDatabaseIsSaidToBeOne
+		}
+		provesAtEnd(t, on, "a user without the right to write")
+		driverName, dsn := on.fresh(t)
+		db := openDB(t, driverName, dsn)
+		user := fmt.Sprintf("reader%d", databases.Add(1))
+		reader := strings.NewReplacer("postgres@", user+"@", "root@", user+":secret@").Replace(dsn)
+		if on.dialect == dialect.Postgres {
+			mustExec(t, db, "CREATE ROLE "+user+" LOGIN", "GRANT USAGE ON SCHEMA public TO "+user, "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO "+user)
+		} else {
+			mustExec(t, db, "CREATE USER "+user+"@'%' IDENTIFIED BY 'secret'", "CREATE USER "+user+"@localhost IDENTIFIED BY 'secret'")
+			var name string
+			if err := db.QueryRow("SELECT DATABASE()").Scan(&name); err != nil {
+				t.Fatal(err)
+			}
+			mustExec(t, db, "GRANT SELECT ON "+name+".* TO "+user+"@'%'", "GRANT SELECT ON "+name+".* TO "+user+"@localhost")
+		}
+		m := migrator(t, on, openDB(t, driverName, reader), of(twoTables))
+		if _, err := m.Up(t.Context()); err == nil || has(t, db, "users") || has(t, db, "buffkit_migrations") {
+			t.Errorf("%v", err)
+		} else {
+			t.Log(err)
+		}
+		if _, err := migrator(t, on, db, of(twoTables)).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if res, err := m.Up(t.Context()); err != nil || len(res.Steps) != 0 {
+			t.Errorf("nothing is pending, so it needs no right to write: %+v, %v", res, err)
+		}
+		if infos, err := m.Status(t.Context()); err != nil || len(infos) != 2 {
+			t.Errorf("status: %v, %v", infos, err)
+		}
+	})
+}

@@ -1,0 +1,242 @@
+package migratedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
+)
+
+// slowIndex is what deadlocks with a lock that is waited for within the server.
+func slowIndex(on target) []string {
+	index := "CREATE INDEX t_n ON t (n);\n"
+	if on.dialect == dialect.Postgres {
+		index = "-- no-transaction\nCREATE INDEX CONCURRENTLY t_n ON t (n);\n"
+	}
+	var rows strings.Builder
+	rows.WriteString("INSERT INTO t VALUES (0)")
+	for n := range 2000 {
+		rows.WriteString(", (" + strconv.Itoa(n) + ")")
+	}
+	return []string{"1_t.up.sql", "CREATE TABLE t (n int);\n", "2_rows.up.sql", rows.String(), "3_index.up.sql", index, "4_last.up.sql", "CREATE TABLE last (n int);\n"}
+}
+
+func TestEightProcessesAtOnceApplyOnce(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "8 processes at once, an index built concurrently among them")
+		folder := inFolder(t, slowIndex(on)...)
+		driverName, dsn := on.fresh(t)
+		var all sync.WaitGroup
+		for range 8 {
+			cmd := runner(t, on, driverName, dsn, folder, "up", 0, "never")
+			all.Go(func() {
+				if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "complete") {
+					t.Errorf("%v\n%s", err, out)
+				}
+			})
+		}
+		all.Wait()
+		db := openDB(t, driverName, dsn)
+		if n := number(t, db, "SELECT count(*) FROM t"); n != 2001 || !has(t, db, "last") {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+// rounds is how often many runners meet; BUFFKIT_TEST_ROUNDS makes it more.
+func rounds() int {
+	if n, err := strconv.Atoi(os.Getenv("BUFFKIT_TEST_ROUNDS")); err == nil {
+		return n
+	}
+	return 2
+}
+
+func TestSixtyFourRunnersAtOnceApplyOnce(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		t.Cleanup(func() { proves(t, on, "64 runners at once, so many rounds", rounds()) })
+		for round := range rounds() {
+			driverName, dsn := on.fresh(t)
+			fsys := files(slowIndex(on)...)
+			var all sync.WaitGroup
+			var applied sync.Map
+			for range 64 {
+				db := openDB(t, driverName, dsn)
+				m := migrator(t, on, db, of(fsys))
+				all.Go(func() {
+					res, err := m.Up(t.Context())
+					if err != nil {
+						t.Errorf("round %d: %v", round, err)
+						return
+					}
+					for _, s := range res.Steps {
+						if _, twice := applied.LoadOrStore(s.Ref, true); twice {
+							t.Errorf("round %d: %v was applied twice", round, s.Ref)
+						}
+					}
+				})
+			}
+			all.Wait()
+			if n := number(t, openDB(t, driverName, dsn), "SELECT count(*) FROM t"); n != 2001 {
+				t.Errorf("round %d: %d rows", round, n)
+			}
+		}
+	})
+}
+
+// held is a run that stands in the middle of a migration until it is let go.
+type held struct {
+	begun, release chan struct{}
+	err            chan error
+}
+
+func holdLock(t *testing.T, on target, driverName, dsn string) *held {
+	t.Helper()
+	h := &held{make(chan struct{}), make(chan struct{}), make(chan error, 1)}
+	m := migrator(t, on, openDB(t, driverName, dsn), migrate.Options{Sources: []migrate.Source{{Go: []migrate.GoMigration{{Version: "1", Name: "hold",
+		Up: func(ctx context.Context, db migrate.DB) error {
+			if _, err := db.ExecContext(ctx, "CREATE TABLE held (n int)"); err != nil {
+				return err
+			}
+			close(h.begun)
+			<-h.release
+			return nil
+		}}}}}})
+	go func() {
+		_, err := m.Up(context.Background())
+		h.err <- err
+	}()
+	select {
+	case <-h.begun:
+	case err := <-h.err:
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestWhoMustWaitIsToldWhoHoldsTheLock(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect == dialect.SQLite {
+			t.Skip("nobody gets in while a transaction writes, so who it is can't be read: TestALeaseSaysWhoHoldsIt")
+		}
+		driverName, dsn := on.fresh(t)
+		h := holdLock(t, on, driverName, dsn)
+		next := of(files("2_a.up.sql", "CREATE TABLE a (n int)"))
+		next.AllowMissing = true
+		next.LockWait = -1
+		_, err := migrator(t, on, openDB(t, driverName, dsn), next).Up(t.Context())
+		var locked *migrate.LockedError
+		if !errors.As(err, &locked) || !errors.Is(err, migrate.ErrLocked) || locked.Holder.Session == "" || locked.Holder.Who == "" {
+			t.Errorf("%v", err)
+		}
+		t.Logf("%v", err)
+
+		told := make(chan migrate.Holder, 10)
+		next.LockWait = 0
+		next.Hooks.Waiting = func(h migrate.Holder) { told <- h }
+		second := make(chan error, 1)
+		m := migrator(t, on, openDB(t, driverName, dsn), next)
+		go func() {
+			_, err := m.Up(context.Background())
+			second <- err
+		}()
+		t.Logf("told: %v", <-told)
+		close(h.release)
+		if err := errors.Join(<-h.err, <-second); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestALeaseSaysWhoHoldsIt(t *testing.T) {
+	t.Parallel()
+	db := onSQLite.open(t)
+	m := migrator(t, onSQLite, db, of(twoTables))
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const far = "9000000000000000"
+	mustExec(t, db, "INSERT INTO buffkit_migrations_lock VALUES (1, 'x', 'elsewhere:17', 0, "+far+")")
+	opts := of(twoTables)
+	opts.LockWait = -1
+	_, err := migrator(t, onSQLite, db, opts).Down(t.Context(), 1)
+	var locked *migrate.LockedError
+	if !errors.As(err, &locked) || locked.Holder.Runner != "elsewhere:17" {
+		t.Errorf("%v", err)
+	}
+	t.Run("of a dead process of this machine is free", func(t *testing.T) {
+		host, err := os.Hostname()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := runner(t, onSQLite, "sqlite", "file:"+t.TempDir()+"/x.db", t.TempDir(), "up", 0, "never")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		mustExec(t, db, fmt.Sprintf("UPDATE buffkit_migrations_lock SET runner = '%s:%d'", host, cmd.Process.Pid))
+		if _, err := migrator(t, onSQLite, db, opts).Down(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("that is over is free", func(t *testing.T) {
+		mustExec(t, db, fmt.Sprintf("INSERT INTO buffkit_migrations_lock VALUES (1, 'x', 'elsewhere:17', 0, %d)", time.Now().Add(-time.Second).UnixMicro()))
+		if _, err := migrator(t, onSQLite, db, opts).Down(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// In a long transaction of SQLite's nobody can take the lease, and behind it nobody may: it ends with a new one.
+func TestALeaseOutlivesALongTransaction(t *testing.T) {
+	t.Parallel()
+	db := onSQLite.open(t)
+	opts := of(files("2_b.up.sql", "CREATE TABLE b (n int);"))
+	opts.Sources[0].Go = []migrate.GoMigration{{Version: "1", Up: func(ctx context.Context, db migrate.DB) error {
+		_, err := db.ExecContext(ctx, "UPDATE buffkit_migrations_lock SET until_us = 1")
+		return err
+	}}}
+	opts.Hooks.Ended = func(s *migrate.Step, _ migrate.StepResult, _ error) {
+		if n := number(t, db, "SELECT count(*) FROM buffkit_migrations_lock WHERE until_us > 1"); n != 1 {
+			t.Errorf("behind %v the lease is over", s.Ref)
+		}
+	}
+	if _, err := migrator(t, onSQLite, db, opts).Up(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A runner that was suspended for longer than its lease must not commit what another one does now.
+func TestARunnerThatLostItsLeaseCommitsNothingMore(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "the lease is lost in the middle")
+		driverName, dsn := on.fresh(t)
+		db := openDB(t, driverName, dsn)
+		opts := of(twoTables)
+		opts.Lock = migrate.LeaseLock
+		opts.Hooks.Ended = func(s *migrate.Step, _ migrate.StepResult, _ error) {
+			if s.Ref.Version == "1" {
+				mustExec(t, openDB(t, driverName, dsn), "UPDATE buffkit_migrations_lock SET token = 'another'")
+			}
+		}
+		_, err := migrator(t, on, db, opts).Up(t.Context())
+		var failed *migrate.StepError
+		if !errors.Is(err, migrate.ErrLockLost) || !errors.As(err, &failed) || failed.Ref.Version != "2" || failed.Applied != 1 {
+			t.Fatalf("%v", err)
+		}
+		if !isMySQL(on) && has(t, db, "teams") { // there the DDL commits by itself, and the journal has it
+			t.Error("it committed")
+		}
+		mustExec(t, db, "DELETE FROM buffkit_migrations_lock")
+		opts.Hooks.Ended = nil
+		if _, err := migrator(t, on, db, opts).Up(t.Context()); err != nil || !has(t, db, "teams") {
+			t.Errorf("the next up: %v", err)
+		}
+	})
+}

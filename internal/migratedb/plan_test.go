@@ -1,0 +1,263 @@
+package migratedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/lexer"
+)
+
+// Each of these is found before anything runs: the migration before it, which is fine, isn't applied either.
+func TestNothingRunsIfAnythingIsWrong(t *testing.T) {
+	t.Parallel()
+	provesAtEnd(t, onSQLite, "half a file")
+	const good = "CREATE TABLE good (id int);"
+	tests := []struct {
+		name    string
+		sources []migrate.Source
+		is      error
+		says    []string
+	}{
+		{"a statement that is cut off", src("2_b.up.sql", "CREATE TABLE b (id int);\nINSERT INTO b VALUES ('x);\n"), lexer.ErrUnterminated, []string{"2_b.up.sql:2:23"}},
+		{"half a trigger", src("2_b.up.sql", "CREATE TRIGGER x AFTER INSERT ON good BEGIN\n  SELECT 1;\n"), lexer.ErrUnclosed, []string{"2_b.up.sql"}},
+		{"a bad down", src("2_b.up.sql", "", "2_b.down.sql", "DROP TABLE 'b;"), lexer.ErrUnterminated, []string{"2_b.down.sql:1:12"}},
+		{"a name that is none", src("b.up.sql", ""), nil, []string{"rename it to"}},
+		{"a dependency that is missing", src("2_b.up.sql", "-- depends: 17\n"), migrate.ErrDepends, []string{"app:2", "app:17", "which no source has"}},
+		{"a source that is missing", src("2_b.up.sql", "-- depends: auth:1\n"), migrate.ErrDepends, []string{"there is no source auth", "app"}},
+		{"a circle", []migrate.Source{
+			{Name: "app", FS: files("1_a.up.sql", good, "2_b.up.sql", "-- depends: lib:2")},
+			{Name: "lib", FS: files("1_x.up.sql", "-- depends: app:3", "2_y.up.sql", "")},
+			{Name: "odd", FS: files("1_x.up.sql", "")},
+		}, migrate.ErrDepends, nil},
+		{"its own COMMIT", src("2_b.up.sql", "SELECT 1;\nCOMMIT;\nSELECT 2;\n"), migrate.ErrTransaction, []string{"2_b.up.sql:2:1", "COMMIT;"}},
+		{"two transactions of its own", src("2_b.up.sql", "BEGIN;\nSELECT 1;\nCOMMIT;\nBEGIN;\nCOMMIT;"), migrate.ErrTransaction, []string{"2_b.up.sql:1:1"}},
+		{"VACUUM in a transaction", src("2_b.up.sql", "VACUUM"), migrate.ErrTransaction, []string{"no-transaction"}},
+		{"the same version twice", src("1_b.up.sql", ""), nil, []string{"its version is also that of"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			db := onSQLite.open(t)
+			m := migrator(t, onSQLite, db, migrate.Options{Sources: tt.sources})
+			_, err := m.Up(t.Context())
+			var plan *migrate.PlanError
+			if !errors.As(err, &plan) || tt.is != nil && !errors.Is(err, tt.is) {
+				t.Fatalf("%v", err)
+			}
+			for _, want := range tt.says {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q isn't in:\n%v", want, err)
+				}
+			}
+			if n := number(t, db, "SELECT count(*) FROM sqlite_master"); n != 0 {
+				t.Errorf("the database has %d objects", n)
+			}
+			t.Logf("\n%v", err)
+		})
+	}
+}
+
+// src is a source with a good migration, and others.
+func src(pairs ...string) []migrate.Source {
+	return []migrate.Source{{FS: files(append([]string{"1_a.up.sql", "CREATE TABLE good (id int);"}, pairs...)...)}}
+}
+
+func TestTwoProgramsShareALedgerAndLeaveEachOthersAlone(t *testing.T) {
+	t.Parallel()
+	db := onSQLite.open(t)
+	lib := migrator(t, onSQLite, db, migrate.Options{Sources: []migrate.Source{{Name: "lib", FS: files("1_l.up.sql", "CREATE TABLE l (n int)", "1_l.down.sql", "DROP TABLE l")}}})
+	app := migrator(t, onSQLite, db, of(twoTables))
+	for _, m := range []*migrate.Migrator{app, lib, app} {
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := app.Reset(t.Context()); err != nil || has(t, db, "users") || !has(t, db, "l") {
+		t.Fatal(err)
+	}
+	infos, err := app.Status(t.Context())
+	if err != nil || len(infos) != 3 || infos[0].Ref.Source != "lib" || infos[0].Missing {
+		t.Errorf("%+v, %v", infos, err)
+	}
+	if _, err := app.DownTo(t.Context(), migrate.Ref{Source: "lib", Version: "0"}); err != nil || has(t, db, "l") {
+		t.Errorf("a library that is gone: %v", err)
+	}
+}
+
+func TestACircleIsNamed(t *testing.T) {
+	t.Parallel()
+	m := migrator(t, onSQLite, onSQLite.open(t), migrate.Options{Sources: []migrate.Source{
+		{Name: "app", FS: files("1_a.up.sql", "", "2_b.up.sql", "-- depends: lib:2")},
+		{Name: "lib", FS: files("1_x.up.sql", "-- depends: app:2", "2_y.up.sql", "")},
+	}})
+	err := m.Validate(t.Context())
+	if !errors.Is(err, migrate.ErrCycle) || !strings.Contains(err.Error(), "app:2 depends on lib:2, which comes behind lib:1, which depends on app:2") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSourcesAreOrderedByWhatTheyDependOn(t *testing.T) {
+	t.Parallel()
+	db := onSQLite.open(t)
+	sources := []migrate.Source{
+		{Name: "app", FS: files("1_a.up.sql", "", "2_b.up.sql", "-- depends: auth:02\n", "2_b.down.sql", "", "1_a.down.sql", "")},
+		{Name: "auth", FS: files("1_x.up.sql", "", "2_y.up.sql", "", "3_z.up.sql", "", "1_x.down.sql", "", "2_y.down.sql", "", "3_z.down.sql", "")},
+	}
+	m := migrator(t, onSQLite, db, migrate.Options{Sources: sources})
+	plan, err := m.Plan(t.Context(), migrate.Goal{Do: migrate.DoUp, To: &migrate.Ref{Source: "app", Version: "2"}})
+	if err != nil || order(plan) != "app:1 auth:1 auth:2 app:2" {
+		t.Fatalf("%v, %v", order(plan), err)
+	}
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.DownTo(t.Context(), migrate.Ref{Source: "auth", Version: "1"}); !errors.Is(err, migrate.ErrDepends) || !strings.Contains(err.Error(), "app:2 depends on it") {
+		t.Errorf("%v", err)
+	}
+	if plan, err = m.Plan(t.Context(), migrate.Goal{Do: migrate.DoReset}); err != nil || order(plan) != "auth:3 app:2 auth:2 auth:1 app:1" {
+		t.Errorf("%v, %v", order(plan), err)
+	}
+}
+
+func order(p *migrate.Plan) string {
+	if p == nil {
+		return ""
+	}
+	var all []string
+	for _, s := range p.Steps {
+		all = append(all, s.Ref.String())
+	}
+	return strings.Join(all, " ")
+}
+
+func TestPoliciesOfTheLedger(t *testing.T) {
+	t.Parallel()
+	const a, c = "CREATE TABLE a (id int);\n", "CREATE TABLE c (id int);\n"
+	applied := files("1_a.up.sql", a, "3_c.up.sql", c)
+	tests := []struct {
+		name  string
+		opts  migrate.Options
+		is    error
+		steps int
+	}{
+		{"a file that changed", of(files("1_a.up.sql", a+"CREATE INDEX x ON a (id);", "3_c.up.sql", c)), migrate.ErrDrift, 0},
+		{"a byte order mark and CRLF are no change", of(files("1_a.up.sql", "\ufeffCREATE TABLE a (id int);\r\n", "3_c.up.sql", c)), nil, 0},
+		{"leading zeros are no change", of(files("001_a.up.sql", a, "003_c.up.sql", c)), nil, 0},
+		{"a file that is gone", of(files("3_c.up.sql", c)), migrate.ErrMissing, 0},
+		{"a file that is gone, allowed", migrate.Options{Sources: of(files("3_c.up.sql", c)).Sources, AllowMissing: true}, nil, 0},
+		{"out of order", of(files("1_a.up.sql", a, "2_b.up.sql", "", "3_c.up.sql", c)), migrate.ErrOutOfOrder, 0},
+		{"out of order, allowed", migrate.Options{Sources: of(files("1_a.up.sql", a, "2_b.up.sql", "", "3_c.up.sql", c)).Sources, AllowOutOfOrder: true}, nil, 1},
+		{"for another environment", migrate.Options{Sources: of(files("1_a.up.sql", a, "3_c.up.sql", c, "4_d.up.sql", "-- env: staging")).Sources, Environment: "production"}, nil, 0},
+		{"for this environment", migrate.Options{Sources: of(files("1_a.up.sql", a, "3_c.up.sql", c, "4_d.up.sql", "-- env: staging")).Sources, Environment: "staging"}, nil, 1},
+		{"depends on one for another environment", of(files("1_a.up.sql", a, "3_c.up.sql", c, "4_d.up.sql", "-- env: staging", "5_e.up.sql", "-- depends: 4")), migrate.ErrDepends, 0},
+		{"what it depends on was applied and its file is gone", migrate.Options{Sources: of(files("3_c.up.sql", c, "4_d.up.sql", "-- depends: 1")).Sources, AllowMissing: true}, nil, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			db := onSQLite.open(t)
+			if _, err := migrator(t, onSQLite, db, of(applied)).Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			res, err := migrator(t, onSQLite, db, tt.opts).Up(t.Context())
+			if !errors.Is(err, tt.is) || tt.is == nil && err != nil {
+				t.Fatalf("%v", err)
+			}
+			if res != nil && len(res.Steps) != tt.steps {
+				t.Errorf("%d steps", len(res.Steps))
+			}
+		})
+	}
+}
+
+func TestALedgerThatAHandHasEditedIsRefused(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "the ledger edited by hand")
+		for name, edit := range map[string]string{
+			"a version that is none":   "UPDATE buffkit_migrations SET version = 'two' WHERE version = '2'",
+			"one version twice":        "UPDATE buffkit_migrations SET version = '01' WHERE version = '2'",
+			"a state that is none":     "UPDATE buffkit_migrations SET state = 'ok' WHERE version = '2'",
+			"a column that is missing": "ALTER TABLE buffkit_migrations DROP COLUMN timings",
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				db := on.open(t)
+				m := migrator(t, on, db, of(twoTables))
+				if _, err := m.Up(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				mustExec(t, db, edit)
+				if _, err := m.Down(t.Context(), 1); !errors.Is(err, migrate.ErrLedger) {
+					t.Errorf("%v", err)
+				}
+				if !has(t, db, "users") || !has(t, db, "teams") {
+					t.Error("something was undone")
+				}
+			})
+		}
+		t.Run("a row deleted", func(t *testing.T) {
+			t.Parallel()
+			db := on.open(t)
+			m := migrator(t, on, db, of(twoTables))
+			if _, err := m.Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			mustExec(t, db, "DELETE FROM buffkit_migrations WHERE version = '2'")
+			if _, err := m.Up(t.Context()); err == nil || !strings.Contains(err.Error(), "exists") {
+				t.Errorf("%v", err)
+			}
+			if err := m.Repair(t.Context(), migrate.Repair{Ref: migrate.Ref{Version: "2"}, Action: migrate.RepairApplied}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Up(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func TestBaselineTakesWhatIsThereForApplied(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		mustExec(t, db, "CREATE TABLE users (id int)")
+		m := migrator(t, on, db, of(twoTables))
+		if err := m.Baseline(t.Context(), migrate.Ref{Version: "9"}); !errors.Is(err, migrate.ErrUnknown) {
+			t.Errorf("at a version that isn't: %v", err)
+		}
+		if err := m.Baseline(t.Context(), migrate.Ref{Version: "01"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Baseline(t.Context(), migrate.Ref{Version: "2"}); err == nil {
+			t.Error("a second baseline")
+		}
+		res, err := m.Up(t.Context())
+		if err != nil || len(res.Steps) != 1 || !has(t, db, "teams") {
+			t.Fatalf("%v, %v", res, err)
+		}
+		if _, err := m.Down(t.Context(), 2); err != nil || has(t, db, "users") {
+			t.Errorf("down: %v", err)
+		}
+	})
+}
+
+func TestStatusOfTenThousand(t *testing.T) {
+	t.Parallel()
+	var pairs []string
+	for i := range 10_000 {
+		pairs = append(pairs, fmt.Sprintf("%05d_x.up.sql", i+1), "SELECT 1;")
+	}
+	folder := inFolder(t, pairs...)
+	m := migrator(t, onSQLite, onSQLite.open(t), of(os.DirFS(folder)))
+	if err := m.Baseline(context.Background(), migrate.Ref{Version: "10000"}); err != nil {
+		t.Fatal(err)
+	}
+	infos, err := m.Status(t.Context())
+	if err != nil || len(infos) != 10_000 || infos[9_999].State != migrate.Applied {
+		t.Fatalf("%d, %v", len(infos), err)
+	}
+}

@@ -1,0 +1,158 @@
+package migratedb
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/buffkit/buffkit/migrate"
+)
+
+const family = `CREATE TABLE parents (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE children (id INTEGER PRIMARY KEY, parent INTEGER NOT NULL REFERENCES parents (id) ON DELETE CASCADE);
+INSERT INTO parents VALUES (1, 'a'), (2, 'b');
+INSERT INTO children VALUES (10, 1), (11, 1), (12, 2);
+`
+
+const rebuild = `CREATE TABLE parents_new (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+INSERT INTO parents_new SELECT id, name FROM parents;
+DROP TABLE parents;
+ALTER TABLE parents_new RENAME TO parents;
+`
+
+// The fault that other runners record as success: research calls it the most expensive one.
+func TestARebuildKeepsTheChildren(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"as it stands":                      rebuild,
+		"with the pragma within":            "PRAGMA foreign_keys=OFF;\n" + rebuild + "PRAGMA foreign_keys=ON;\n",
+		"with a transaction of its own":     "PRAGMA foreign_keys=OFF;\nBEGIN;\n" + rebuild + "COMMIT;\nPRAGMA foreign_keys=ON;\n",
+		"with other quotes":                 strings.ReplaceAll(rebuild, "parents_new", "[parents_new]"),
+		"into a table of the name at last":  "CREATE TABLE old AS SELECT * FROM parents;\nDROP TABLE parents;\nCREATE TABLE \"parents\" (id INTEGER PRIMARY KEY, name TEXT);\nINSERT INTO parents SELECT * FROM old;\nDROP TABLE old;\n",
+		"that is undone by the down of one": rebuild,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			driverName, dsn := onSQLite.fresh(t)
+			db := openDB(t, driverName, dsn+"?_pragma=foreign_keys(1)")
+			m := migrator(t, onSQLite, db, of(files("1_family.up.sql", family, "2_rebuild.up.sql", script, "2_rebuild.down.sql", rebuild)))
+			if _, err := m.Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(name, "down") {
+				if _, err := m.Down(t.Context(), 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := number(t, db, "SELECT count(*) FROM children"); n != 3 {
+				t.Errorf("%d children are left of 3", n)
+			}
+			if n := number(t, db, "PRAGMA foreign_keys"); n != 1 {
+				t.Error("foreign keys are off behind it")
+			}
+		})
+	}
+}
+
+func TestARebuildThatBreaksReferencesIsRolledBack(t *testing.T) {
+	t.Parallel()
+	driverName, dsn := onSQLite.fresh(t)
+	db := openDB(t, driverName, dsn+"?_pragma=foreign_keys(1)")
+	bad := strings.Replace(rebuild, "FROM parents;", "FROM parents WHERE id = 1;", 1)
+	m := migrator(t, onSQLite, db, of(files("1_family.up.sql", family, "2_rebuild.up.sql", bad)))
+	_, err := m.Up(t.Context())
+	var failed *migrate.StepError
+	if !errors.Is(err, migrate.ErrForeignKeys) || !errors.As(err, &failed) || failed.Left != migrate.LeftNothing {
+		t.Fatalf("%v", err)
+	}
+	t.Logf("\n%v", err)
+	if n := number(t, db, "SELECT count(*) FROM parents"); n != 2 {
+		t.Errorf("%d parents", n)
+	}
+	t.Run("but those that were broken before don't count", func(t *testing.T) {
+		loose := openDB(t, driverName, dsn)
+		mustExec(t, loose, "INSERT INTO children VALUES (99, 999)")
+		good := migrator(t, onSQLite, db, of(files("1_family.up.sql", family, "2_rebuild.up.sql", rebuild)))
+		if _, err := good.Up(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOutsideOfARebuildDeletionsCascadeAsTheConnectionHasIt(t *testing.T) {
+	t.Parallel()
+	driverName, dsn := onSQLite.fresh(t)
+	db := openDB(t, driverName, dsn+"?_pragma=foreign_keys(1)")
+	m := migrator(t, onSQLite, db, of(files("1_family.up.sql", family, "2_less.up.sql", "DELETE FROM parents WHERE id = 1;")))
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, db, "SELECT count(*) FROM children"); n != 1 {
+		t.Errorf("%d children", n)
+	}
+}
+
+func TestADatabaseInMemoryNeedsOneConnection(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, "sqlite", ":memory:")
+	db.SetMaxOpenConns(1)
+	m := migrator(t, onSQLite, db, of(files("1_a.up.sql", "PRAGMA cache_size = 100;\nCREATE TABLE a (n int);\n", "2_b.up.sql", "-- no-transaction\nVACUUM;\nCREATE TABLE b (n int);\n")))
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !has(t, db, "a") || !has(t, db, "b") {
+		t.Error("the tables aren't there")
+	}
+	if infos, err := m.Status(t.Context()); err != nil || len(infos) != 2 || infos[1].State != migrate.Applied {
+		t.Errorf("%+v, %v", infos, err)
+	}
+}
+
+func TestWriteAheadLogIsTurnedOnOutsideOfATransaction(t *testing.T) {
+	t.Parallel()
+	db := onSQLite.open(t)
+	m := migrator(t, onSQLite, db, of(files("1_wal.up.sql", "-- no-transaction\nPRAGMA journal_mode = WAL;\n", "2_a.up.sql", "CREATE TABLE a (n int);")))
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var mode string
+	if err := db.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode); err != nil || mode != "wal" {
+		t.Errorf("%s, %v", mode, err)
+	}
+}
+
+func TestAFullDiskLeavesNothing(t *testing.T) {
+	t.Parallel()
+	provesAtEnd(t, onSQLite, "no more room")
+	driverName, dsn := onSQLite.fresh(t)
+	db := openDB(t, driverName, dsn)
+	if _, err := migrator(t, onSQLite, db, of(files("1_a.up.sql", "CREATE TABLE a (t text);"))).Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	small := openDB(t, driverName, dsn+"?_pragma=max_page_count(40)")
+	set := of(files("1_a.up.sql", "CREATE TABLE a (t text);", "2_b.up.sql", "CREATE TABLE b (n int);\nINSERT INTO a VALUES (hex(zeroblob(1000000)));\n"))
+	_, err := migrator(t, onSQLite, small, set).Up(t.Context())
+	var failed *migrate.StepError
+	if !errors.As(err, &failed) || failed.Left != migrate.LeftNothing || !strings.Contains(err.Error(), "make room") || has(t, db, "b") {
+		t.Fatalf("%v", err)
+	}
+	if _, err := migrator(t, onSQLite, db, set).Up(context.Background()); err != nil {
+		t.Errorf("the next up: %v", err)
+	}
+}
+
+func TestAReadOnlyDatabaseIsSaidToBeOne(t *testing.T) {
+	t.Parallel()
+	provesAtEnd(t, onSQLite, "a user without the right to write")
+	driverName, dsn := onSQLite.fresh(t)
+	mustExec(t, openDB(t, driverName, dsn), "CREATE TABLE x (n int)")
+	db := openDB(t, driverName, dsn+"?mode=ro")
+	_, err := migrator(t, onSQLite, db, of(twoTables)).Up(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "readonly") {
+		t.Errorf("%v", err)
+	}
+	if infos, err := migrator(t, onSQLite, db, of(twoTables)).Status(t.Context()); err != nil || len(infos) != 2 {
+		t.Errorf("status: %v, %v", infos, err)
+	}
+}

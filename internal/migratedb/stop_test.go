@@ -1,0 +1,300 @@
+package migratedb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
+)
+
+// forever is a statement that doesn't end by itself.
+func forever(on target) string {
+	switch on.dialect {
+	case dialect.Postgres:
+		return "SELECT pg_sleep(3600)"
+	case dialect.SQLite:
+		return "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) INSERT INTO a SELECT max(x) FROM c"
+	}
+	return "INSERT INTO a SELECT 1 FROM (SELECT 1 AS x UNION ALL SELECT 2) AS two WHERE SLEEP(3600)" // alone a SLEEP that is stopped is no error
+}
+
+// running counts what the server runs for this database that looks like the text.
+func running(on target, text string) string {
+	if on.dialect == dialect.Postgres {
+		return "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%" + text + "%'"
+	}
+	return "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%" + text + "%'"
+}
+
+// until waits for something in the server to be seen. It asks again and again, and gives up when the test would take too long.
+func until(t *testing.T, what string, seen func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for !seen() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+func isRunning(t *testing.T, on target, db *sql.DB, text string) bool {
+	t.Helper()
+	return number(t, db, running(on, text)) > 0
+}
+
+func TestStoppingTheContextStopsTheServerAndTellsTheState(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "stopped by its context, or Ctrl-C")
+		driverName, dsn := on.fresh(t)
+		db := openDB(t, driverName, dsn)
+		m := migrator(t, on, db, of(files("1_a.up.sql", "CREATE TABLE a (n int);\n", "2_b.up.sql", "CREATE TABLE b (n int);\n"+forever(on)+";\nCREATE TABLE c (n int);\n")))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := m.Up(ctx)
+			ended <- err
+		}()
+		watcher := openDB(t, driverName, dsn)
+		if on.dialect == dialect.SQLite {
+			until(t, "the first migration", func() bool { return has(t, watcher, "a") })
+		} else {
+			until(t, "the statement that takes long", func() bool { return isRunning(t, on, watcher, "3600") })
+		}
+		cancel()
+		err := <-ended
+		var failed *migrate.StepError
+		if !errors.Is(err, context.Canceled) || !errors.As(err, &failed) || failed.Applied != 1 {
+			t.Fatalf("%v", err)
+		}
+		t.Logf("\n%v", err)
+		if on.dialect != dialect.SQLite && isRunning(t, on, watcher, "3600") {
+			t.Error("the server still runs it")
+		}
+		want, b := migrate.LeftNothing, false
+		if isMySQL(on) {
+			want, b = migrate.LeftPart, true
+		}
+		if failed.Left != want || has(t, watcher, "b") != b {
+			t.Errorf("left: %s; the table b is there: %v", failed.Left, has(t, watcher, "b"))
+		}
+		next := migrator(t, on, watcher, of(files("1_a.up.sql", "CREATE TABLE a (n int);\n", "2_b.up.sql", "CREATE TABLE b (n int);\nSELECT 1;\nCREATE TABLE c (n int);\n")))
+		if _, err := next.Up(t.Context()); err != nil || !has(t, watcher, "c") {
+			t.Errorf("the next up: %v", err)
+		}
+	})
+}
+
+func TestALockThatIsntHadInTimeIsAskedForAgainAndTheBlockerNamed(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect == dialect.SQLite {
+			t.Skip("SQLite has one lock, and waiting for it is TestAWriterInTheWayIsWaitedFor")
+		}
+		provesAtEnd(t, on, "lock timeout, blocked by another transaction")
+		driverName, dsn := on.fresh(t)
+		db := openDB(t, driverName, dsn)
+		mustExec(t, db, "CREATE TABLE a (n int)", "INSERT INTO a VALUES (1)")
+		blocker, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer blocker.Rollback()
+		if _, err := blocker.Exec("UPDATE a SET n = 2"); err != nil {
+			t.Fatal(err)
+		}
+		opts := of(files("1_a.up.sql", "CREATE TABLE before_it (n int);\nALTER TABLE a ADD COLUMN b int;\nCREATE TABLE behind (n int);\n"))
+		opts.LockTimeout = time.Second
+		opts.Retries = 1
+		started := time.Now()
+		_, err = migrator(t, on, db, opts).Up(t.Context())
+		var failed *migrate.StepError
+		if !errors.As(err, &failed) || failed.Statement != 2 || !strings.Contains(failed.Note, "connection ") || time.Since(started) < 2*time.Second {
+			t.Fatalf("%v", err)
+		}
+		t.Logf("\n%v", err)
+
+		var retried []migrate.Retry
+		opts.Retries = 5
+		opts.Hooks.Retrying = func(r migrate.Retry) {
+			retried = append(retried, r)
+			if err := blocker.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+				t.Error(err)
+			}
+		}
+		res, err := migrator(t, on, db, opts).Up(t.Context())
+		if err != nil || len(retried) != 1 || len(retried[0].Blockers) == 0 || res.Steps[0].Attempts != 2 {
+			t.Errorf("%+v, %v, retried %+v", res, err, retried)
+		}
+		if !has(t, db, "behind") {
+			t.Error("the statement behind it wasn't executed")
+		}
+	})
+}
+
+func TestAWriterInTheWayIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	driverName, dsn := onSQLite.fresh(t)
+	db := openDB(t, driverName, dsn)
+	mustExec(t, db, "CREATE TABLE a (n int)")
+	writer, err := openDB(t, driverName, dsn).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if _, err := writer.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	m := migrator(t, onSQLite, db, of(twoTables))
+	go func() {
+		_, err := m.Up(context.Background())
+		ended <- err
+	}()
+	time.AfterFunc(3*time.Second, func() { // longer than SQLite itself waits
+		if _, err := writer.ExecContext(context.Background(), "COMMIT"); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// backends ends all connections to a database but the asker's.
+func backends(t *testing.T, on target, admin *sql.DB) {
+	t.Helper()
+	if on.dialect == dialect.Postgres {
+		if _, err := admin.Exec("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	rows, err := admin.Query("SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var ids []int
+	for rows.Next() {
+		var id int
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	for _, id := range ids {
+		_, _ = admin.Exec(fmt.Sprintf("KILL CONNECTION %d", id)) // it may have ended by itself
+	}
+}
+
+// The server ends all of the runner's connections, at each thing that the runner says.
+func TestAfterABackendIsKilledAtAnyBoundaryTheStateIsToldAndTheNextUpFinishes(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect == dialect.SQLite {
+			return // it has no server
+		}
+		scripts := map[string]string{"transaction": twelve("")}
+		if on.dialect == dialect.Postgres {
+			scripts["no transaction"] = concurrently(twelve("-- no-transaction\n"))
+		}
+		for name, script := range scripts {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				folder := inFolder(t, "1_twelve.up.sql", script, "1_twelve.down.sql", undoTwelve(on))
+				driverName, dsn := on.fresh(t)
+				told := map[migrate.Left]int{}
+				for n := int64(1); ; n++ {
+					if !backendKilledAt(t, on, driverName, dsn, folder, n, told) {
+						proves(t, on, "the server ends the runner's connections, "+name, int(n-1))
+						break
+					}
+					finishes(t, on, driverName, dsn, folder, int(n))
+				}
+				t.Logf("told: %v", told)
+			})
+		}
+	})
+}
+
+// rowsBehind is how many rows the table t has behind so many statements of twelve.
+func rowsBehind(done int) int {
+	return max(0, min(done, 5)-1) + max(0, min(done, 11)-7)
+}
+
+// backendKilledAt tells whether the run came as far as n.
+func backendKilledAt(t *testing.T, on target, driverName, dsn, folder string, n int64, told map[migrate.Left]int) bool {
+	t.Helper()
+	admin := openDB(t, driverName, dsn)
+	admin.SetMaxOpenConns(1)
+	defer admin.Close()
+	reached := false
+	w := &wire{before: func(at int64, _ string) {
+		if at == n {
+			reached = true
+			backends(t, on, admin)
+		}
+	}}
+	db, err := w.open(driverName, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_, err = migrator(t, on, db, of(dirFS(folder))).Up(t.Context())
+	var failed *migrate.StepError
+	if errors.As(err, &failed) {
+		told[failed.Left]++
+		rows := 0
+		if has(t, admin, "t") {
+			rows = number(t, admin, "SELECT count(*) FROM t")
+		}
+		switch {
+		case failed.Left == migrate.LeftNothing && has(t, admin, "t"), failed.Left == migrate.LeftAll && rows != 8:
+			t.Fatalf("killed at %d, it says that it left %s, and there are %d rows: %v", n, failed.Left, rows, err)
+		case failed.Left == migrate.LeftPart && (rows != rowsBehind(failed.Done) || has(t, admin, "u") != (failed.Done >= 7)):
+			t.Fatalf("killed at %d, it says that %d statements took effect, and there are %d rows: %v", n, failed.Done, rows, err)
+		}
+	}
+	return reached
+}
+
+// An answer to COMMIT that gets lost leaves the client in the dark: the runner finds out, and tells what is.
+func TestACommitWhoseAnswerIsLostIsFoundOut(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect == dialect.SQLite {
+			return // no wire to lose it on
+		}
+		provesAtEnd(t, on, "the answer to COMMIT is lost")
+		driverName, dsn := on.fresh(t)
+		commits := 0
+		w := &wire{lose: func(_ int64, query string) bool {
+			if query == "COMMIT" {
+				commits++
+			}
+			return query == "COMMIT" && commits == 2 // the first is the ledger's creation
+		}}
+		db, err := w.open(driverName, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		mig := "INSERT INTO a VALUES (1);\n"
+		mustExec(t, db, "CREATE TABLE a (n int)")
+		res, err := migrator(t, on, db, of(files("1_a.up.sql", mig, "2_b.up.sql", mig))).Up(t.Context())
+		if err != nil || len(res.Steps) != 2 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		if n := number(t, db, "SELECT count(*) FROM a"); n != 2 || commits < 3 {
+			t.Errorf("%d rows, %d commits", n, commits)
+		}
+	})
+}

@@ -1,0 +1,163 @@
+package migratedb
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/buffkit/buffkit/migrate"
+)
+
+var twoTables = files(
+	"1_users.up.sql", "CREATE TABLE users (id int);\nINSERT INTO users VALUES (1);\nINSERT INTO users VALUES (2);\n",
+	"1_users.down.sql", "DROP TABLE users;\n",
+	"2_teams.up.sql", "CREATE TABLE teams (id int);\n",
+	"2_teams.down.sql", "DROP TABLE teams;\n",
+)
+
+func TestUpAppliesWhatIsPendingAndNothingTwice(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		m := migrator(t, on, db, of(twoTables))
+		res, err := m.Up(t.Context())
+		if err != nil || len(res.Steps) != 2 || res.Steps[0].Rows < 2 || len(res.Steps[0].Statements) != 3 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		res, err = m.Up(t.Context())
+		if err != nil || len(res.Steps) != 0 {
+			t.Fatalf("again: %+v, %v", res, err)
+		}
+		if n := number(t, db, "SELECT count(*) FROM users"); n != 2 || !has(t, db, "teams") {
+			t.Errorf("%d users", n)
+		}
+		infos, err := m.Status(t.Context())
+		if err != nil || len(infos) != 2 || infos[1].State != migrate.Applied || infos[1].Ref.String() != "app:2" {
+			t.Errorf("%+v, %v", infos, err)
+		}
+	})
+}
+
+func TestDownAndRedoUndoInReverse(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		m := migrator(t, on, db, of(twoTables))
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if res, err := m.Redo(t.Context(), 2); err != nil || len(res.Steps) != 4 || res.Steps[0].Ref.Version != "2" || res.Steps[2].Ref.Version != "1" {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		if _, err := m.Down(t.Context(), 1); err != nil || has(t, db, "teams") || !has(t, db, "users") {
+			t.Fatal(err)
+		}
+		if _, err := m.DownTo(t.Context(), migrate.Ref{Version: "0"}); err != nil || has(t, db, "users") {
+			t.Fatal(err)
+		}
+		if n := number(t, db, "SELECT count(*) FROM buffkit_migrations"); n != 0 {
+			t.Errorf("%d rows in the ledger", n)
+		}
+	})
+}
+
+func TestAFailedMigrationLeavesNothingWhereDDLRollsBack(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if isMySQL(on) {
+			return // TestAfterAFailureTheCorrectedFileGoesOn
+		}
+		db := on.open(t)
+		m := migrator(t, on, db, of(files("1_a.up.sql", "CREATE TABLE a (id int);\n\nINSERT INTO a\nVALUES (1, 2, nonsense);\n")))
+		_, err := m.Up(t.Context())
+		var failed *migrate.StepError
+		if !errors.As(err, &failed) || failed.Left != migrate.LeftNothing || failed.Statement != 2 || failed.Of != 2 {
+			t.Fatalf("%v", err)
+		}
+		for _, want := range []string{"1_a.up.sql:", "statement 2 of 2", "Nothing of it is left"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q isn't in:\n%v", want, err)
+			}
+		}
+		if has(t, db, "a") {
+			t.Error("the table is there")
+		}
+		t.Logf("\n%v", err)
+	})
+}
+
+func TestDownRunsTheScriptThatWasKeptWhenTheFileIsGone(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		if _, err := migrator(t, on, db, of(twoTables)).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		older := migrator(t, on, db, of(files("1_users.up.sql", "CREATE TABLE users (id int);\nINSERT INTO users VALUES (1);\nINSERT INTO users VALUES (2);\n")))
+		if _, err := older.Up(t.Context()); !errors.Is(err, migrate.ErrMissing) {
+			t.Errorf("up: %v", err)
+		}
+		if _, err := older.Down(t.Context(), 1); err != nil || has(t, db, "teams") {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestWithoutADownScriptTheRowIsKept(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		m := migrator(t, on, db, of(files("1_a.up.sql", "CREATE TABLE a (id int);")))
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Down(t.Context(), 1); !errors.Is(err, migrate.ErrNoDown) {
+			t.Errorf("%v", err)
+		}
+		if n := number(t, db, "SELECT count(*) FROM buffkit_migrations"); n != 1 {
+			t.Errorf("%d rows in the ledger", n)
+		}
+	})
+}
+
+// What every other runner leaves to its user: the third of four statements fails, the file is corrected, and up goes on.
+func TestAfterAFailureTheCorrectedFileGoesOn(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		const begin = "-- no-transaction\nCREATE TABLE a (id int);\nINSERT INTO a VALUES (1);\n"
+		_, err := migrator(t, on, db, of(files("1_a.up.sql", begin+"CREATE TABL b (id int);\nINSERT INTO a VALUES (2);\n"))).Up(t.Context())
+		var failed *migrate.StepError
+		if !errors.As(err, &failed) || failed.Left != migrate.LeftPart || failed.Done != 2 || failed.Statement != 3 {
+			t.Fatalf("%v", err)
+		}
+		t.Logf("\n%v", err)
+		wrong := migrator(t, on, db, of(files("1_a.up.sql", "-- no-transaction\nCREATE TABLE a (id int, b int);\nINSERT INTO a VALUES (1);\n")))
+		if _, err := wrong.Up(t.Context()); !errors.Is(err, migrate.ErrDrift) {
+			t.Errorf("with other statements than were executed: %v", err)
+		}
+		right := migrator(t, on, db, of(files("1_a.up.sql", begin+"CREATE TABLE b (id int);\nINSERT INTO a VALUES (2);\n")))
+		if _, err := right.Down(t.Context(), 1); !errors.Is(err, migrate.ErrUnfinished) {
+			t.Errorf("down of a half: %v", err)
+		}
+		if _, err := right.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := number(t, db, "SELECT count(*) FROM a"); n != 2 || !has(t, db, "b") {
+			t.Errorf("%d rows", n)
+		}
+		var timings string
+		if err := db.QueryRowContext(t.Context(), "SELECT timings FROM buffkit_migrations").Scan(&timings); err != nil || strings.Count(timings, `"n":`) != 4 {
+			t.Errorf("the times of its 4 statements are %s, %v", timings, err)
+		}
+	})
+}
+
+func TestWhereNothingTookEffectNothingIsLeftOfAFailureEvenWithoutATransaction(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		m := migrator(t, on, db, of(files("1_a.up.sql", "-- no-transaction\nCREATE TABL a (id int);\nCREATE TABLE b (id int);\n")))
+		_, err := m.Up(t.Context())
+		var failed *migrate.StepError
+		if !errors.As(err, &failed) || failed.Left != migrate.LeftNothing {
+			t.Fatalf("%v", err)
+		}
+		if n := number(t, db, "SELECT count(*) FROM buffkit_migrations"); n != 0 {
+			t.Errorf("%d rows in the ledger", n)
+		}
+	})
+}

@@ -1,0 +1,75 @@
+//go:build unix
+
+package servers
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// PostgresDB is a PostgreSQL server.
+type PostgresDB struct {
+	*Server // nil if it was there already
+	url     url.URL
+}
+
+// Postgres starts PostgreSQL, or takes that of BUFFKIT_TEST_POSTGRES_URL.
+func Postgres() (*PostgresDB, error) {
+	if given := os.Getenv("BUFFKIT_TEST_POSTGRES_URL"); given != "" {
+		u, err := url.Parse(given)
+		if err != nil {
+			return nil, fmt.Errorf("BUFFKIT_TEST_POSTGRES_URL: %w", err)
+		}
+		return &PostgresDB{url: *u}, nil
+	}
+	postgres, err := find("postgres", "postgresql", "/usr/lib/postgresql/*/bin/postgres", "/usr/local/pgsql/bin/postgres")
+	if err != nil {
+		return nil, err
+	}
+	if postgres, err = filepath.EvalSymlinks(postgres); err != nil { // its companions are beside it
+		return nil, err
+	}
+	s, err := newServer("postgres")
+	if err != nil {
+		return nil, err
+	}
+	bin, data := filepath.Dir(postgres), filepath.Join(s.Dir, "data")
+	if err := s.run(filepath.Join(bin, "initdb"), "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "--no-locale"); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.Dir))
+	}
+	s.command = func() *exec.Cmd {
+		return s.program(postgres, "-D", data, "-p", strconv.Itoa(s.Port), "-k", s.Dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200",
+			"-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "autovacuum=off")
+	}
+	s.stop = syscall.SIGINT // "fast": open transactions are rolled back
+	s.ready = func() error {
+		return s.run(filepath.Join(bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port))
+	}
+	if err := s.Start(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.Dir))
+	}
+	return &PostgresDB{s, url.URL{Scheme: "postgres", User: url.User("postgres"), Host: "127.0.0.1:" + strconv.Itoa(s.Port), Path: "/postgres"}}, nil
+}
+
+// URL returns the connection string of a database of the server.
+func (p *PostgresDB) URL(database string) string {
+	u := p.url
+	if database != "" {
+		u.Path = "/" + database
+	}
+	return u.String()
+}
+
+// Stop stops the server if it was started here.
+func (p *PostgresDB) Stop() error {
+	if p.Server == nil {
+		return nil
+	}
+	return p.Server.Stop()
+}

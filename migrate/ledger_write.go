@@ -1,0 +1,126 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// exec runs a statement of the ledger's own.
+func (l *ledger) exec(ctx context.Context, q querier, query string, args ...any) (int64, error) {
+	res, err := q.ExecContext(ctx, l.bind(query), args...)
+	if err != nil {
+		return 0, fmt.Errorf("migrate: write the ledger: %w", err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return 0, fmt.Errorf("migrate: write the ledger: %w", err)
+	}
+	return n, nil
+}
+
+// one runs a statement that must change one row: anything else means that another runner was at it.
+func (l *ledger) one(ctx context.Context, q querier, query string, args ...any) error {
+	n, err := l.exec(ctx, q, query, args...)
+	if err == nil && n != 1 {
+		return fmt.Errorf("%w: %d rows of %s changed where it had to be one: another runner, or a hand, changed it meanwhile", ErrLockLost, n, l.table)
+	}
+	return err
+}
+
+func now() string { return time.Now().UTC().Format("2006-01-02T15:04:05.000000Z") }
+
+// insert writes a row. down is what the down script is, "" with hasDown for one of no bytes.
+func (l *ledger) insert(ctx context.Context, q querier, r *row, down string, timings []StatementTime) error {
+	stored := sql.NullString{String: down, Valid: r.hasDown}
+	return l.one(ctx, q, "INSERT INTO "+l.table+" (source, version, name, seq, state, checksum, statements, applied_at, duration_us, rows_affected,"+
+		" origin, runner, down_sql, timings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		r.ref.Source, string(r.ref.Version), r.name, r.seq, string(r.state), r.checksum, r.statements, r.at, r.took.Microseconds(), r.rows,
+		r.origin, r.runner, stored, timingsText(timings))
+}
+
+// finish makes an unfinished row an applied one, and forgets its journal.
+func (l *ledger) finish(ctx context.Context, q querier, r *row, down string, timings []StatementTime) error {
+	err := l.one(ctx, q, "UPDATE "+l.table+" SET state = ?, checksum = ?, statements = ?, applied_at = ?, duration_us = ?, rows_affected = ?, origin = ?,"+
+		" runner = ?, down_sql = ?, timings = ? WHERE source = ? AND version = ? AND state = ?",
+		string(Applied), r.checksum, r.statements, r.at, r.took.Microseconds(), r.rows, r.origin, r.runner,
+		sql.NullString{String: down, Valid: r.hasDown}, timingsText(timings), r.ref.Source, string(r.ref.Version), string(Applying))
+	if err != nil {
+		return err
+	}
+	return l.forget(ctx, q, r.ref)
+}
+
+// setState changes a row from one state to another.
+func (l *ledger) setState(ctx context.Context, q querier, ref Ref, from, to State) error {
+	return l.one(ctx, q, "UPDATE "+l.table+" SET state = ? WHERE source = ? AND version = ? AND state = ?",
+		string(to), ref.Source, string(ref.Version), string(from))
+}
+
+// remove deletes a row, and its journal if it has one.
+func (l *ledger) remove(ctx context.Context, q querier, ref Ref, state State) error {
+	err := l.one(ctx, q, "DELETE FROM "+l.table+" WHERE source = ? AND version = ? AND state = ?", ref.Source, string(ref.Version), string(state))
+	if err != nil || state == Applied {
+		return err
+	}
+	return l.forget(ctx, q, ref)
+}
+
+// forget deletes the journal of a migration.
+func (l *ledger) forget(ctx context.Context, q querier, ref Ref) error {
+	_, err := l.exec(ctx, q, "DELETE FROM "+l.journal+" WHERE source = ? AND version = ?", ref.Source, string(ref.Version))
+	return err
+}
+
+// announce writes what is about to be sent.
+func (l *ledger) announce(ctx context.Context, q querier, ref Ref, e entry) error {
+	return l.one(ctx, q, "INSERT INTO "+l.journal+" (source, version, first_no, last_no, marks, state, before_it, begins_with, started_at, duration_us,"+
+		" rows_affected, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		ref.Source, string(ref.Version), e.first, e.last, e.marks, string(e.state), e.before, e.sql, now(), e.took.Microseconds(), e.rows, e.err)
+}
+
+// settle strikes off what was announced, or says why it failed.
+func (l *ledger) settle(ctx context.Context, q querier, ref Ref, e entry) error {
+	return l.one(ctx, q, "UPDATE "+l.journal+" SET state = ?, duration_us = ?, rows_affected = ?, error = ? WHERE source = ? AND version = ? AND first_no = ?"+
+		" AND state = ?", string(e.state), e.took.Microseconds(), e.rows, e.err, ref.Source, string(ref.Version), e.first, string(intent))
+}
+
+// withdraw takes an entry back that isn't done.
+func (l *ledger) withdraw(ctx context.Context, q querier, ref Ref, first int) error {
+	return l.one(ctx, q, "DELETE FROM "+l.journal+" WHERE source = ? AND version = ? AND first_no = ? AND state <> ?",
+		ref.Source, string(ref.Version), first, string(done))
+}
+
+// StatementTime is how long a statement took.
+type StatementTime struct {
+	N    int           `json:"n"` // from 1
+	Took time.Duration `json:"took_ns"`
+	Rows int64         `json:"rows,omitempty"` // affected, as the server counts
+}
+
+// maxTimings is how many statements the ledger keeps the times of: of a longer migration the slowest.
+const maxTimings = 1000
+
+// timingsText is JSON: [{"n":1,"took_ns":…,"rows":…}].
+func timingsText(all []StatementTime) sql.NullString {
+	if len(all) == 0 {
+		return sql.NullString{}
+	}
+	text, err := json.Marshal(slowest(all))
+	return sql.NullString{String: string(text), Valid: err == nil}
+}
+
+// slowest returns the statements that took longest, in their order.
+func slowest(all []StatementTime) []StatementTime {
+	if len(all) <= maxTimings {
+		return all
+	}
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b StatementTime) int { return int(b.Took - a.Took) })
+	all = all[:maxTimings]
+	slices.SortFunc(all, func(a, b StatementTime) int { return a.N - b.N })
+	return all
+}

@@ -1,0 +1,180 @@
+package migrate
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// leaseTime is how long a lease is good without being renewed. It is renewed three times as often, and in each transaction of the run.
+const leaseTime = 30 * time.Second
+
+// lease is a lock that is a row. Every transaction of its owner checks that the row is still his, so that a runner which was
+// stopped for longer than the lease can't do harm when it wakes up.
+type lease struct {
+	m       *Migrator
+	l       *ledger
+	token   string
+	running sync.WaitGroup
+	end     context.CancelFunc
+}
+
+// process tells this process from an earlier one of the same number: that of a container that was restarted is 1 each time.
+var process = rand.Text()[:10]
+
+func newLease(m *Migrator, l *ledger) *lease {
+	return &lease{m: m, l: l, token: process + "-" + rand.Text()}
+}
+
+func (s *lease) create(ctx context.Context, q querier) error {
+	t := s.l.types()
+	ddl := "CREATE TABLE IF NOT EXISTS " + s.l.lease + " (\n  id INTEGER NOT NULL PRIMARY KEY,\n  token " + t.text(64) + " NOT NULL,\n  runner " +
+		t.text(255) + " NOT NULL,\n  since_us BIGINT NOT NULL,\n  until_us BIGINT NOT NULL\n)" + t.options
+	columns, err := s.l.columns(ctx, q, s.l.schema, s.l.plain+"_lock")
+	if err != nil {
+		return fmt.Errorf("migrate: look for the lease: %w", err)
+	}
+	if len(columns) > 0 {
+		return nil
+	}
+	return s.m.patiently(ctx, func() error {
+		_, err := q.ExecContext(ctx, ddl)
+		if err != nil && sqlState(err) == "23505" {
+			return nil // PostgreSQL: another runner made it at the same moment
+		}
+		if err != nil {
+			return fmt.Errorf("migrate: create the lock table: %w", err)
+		}
+		return nil
+	})
+}
+
+// try takes the lease if it is free, over, or of a process of this machine that is gone.
+func (s *lease) try(ctx context.Context, q querier) (bool, error) {
+	taken := false
+	err := s.m.atomically(ctx, q, func() error {
+		taken = false
+		var token, runner string
+		var left int64
+		err := q.QueryRowContext(ctx, "SELECT token, runner, until_us - "+s.l.clock()+" FROM "+s.l.lease+" WHERE id = 1"+s.forUpdate()).
+			Scan(&token, &runner, &left)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			_, err = s.l.exec(ctx, q, "INSERT INTO "+s.l.lease+" (id, token, runner, since_us, until_us) VALUES (1, ?, ?, "+s.l.clock()+", "+s.until()+")",
+				s.token, s.m.runner)
+		case err != nil:
+			return err
+		case left > 0 && !gone(token, runner, s.m.runner):
+			return nil
+		default:
+			_, err = s.l.exec(ctx, q, "UPDATE "+s.l.lease+" SET token = ?, runner = ?, since_us = "+s.l.clock()+", until_us = "+s.until()+" WHERE id = 1",
+				s.token, s.m.runner)
+		}
+		taken = err == nil
+		return err
+	})
+	if err != nil && (s.m.server.judge(err).busy || sqlState(err) == "23505") {
+		return false, nil
+	}
+	return taken && err == nil, err
+}
+
+func (s *lease) forUpdate() string {
+	if s.m.server.cancels() { // SQLite has one writer at a time anyway
+		return " FOR UPDATE"
+	}
+	return ""
+}
+
+func (s *lease) until() string {
+	return s.l.clock() + " + " + strconv.FormatInt(leaseTime.Microseconds(), 10)
+}
+
+// renew is called in each transaction of the run. Without the row the transaction must not commit.
+func (s *lease) renew(ctx context.Context, q querier) error {
+	n, err := s.l.exec(ctx, q, "UPDATE "+s.l.lease+" SET until_us = "+s.until()+" WHERE id = 1 AND token = ?", s.token)
+	if err == nil && n != 1 {
+		return fmt.Errorf("%w: its lease was over, and another runner has it", ErrLockLost)
+	}
+	return err
+}
+
+// keep renews the lease in the background.
+func (s *lease) keep(k *lock) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.end = cancel
+	s.running.Go(func() {
+		tick := time.NewTicker(leaseTime / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := k.use(func(q querier) error { return s.renew(ctx, q) }); err != nil && ctx.Err() == nil {
+				s.m.log.WarnContext(ctx, "migrate: the lease couldn't be renewed", "err", err)
+			}
+		}
+	})
+}
+
+func (s *lease) stop() {
+	if s.end != nil {
+		s.end()
+	}
+	s.running.Wait()
+}
+
+func (s *lease) release(ctx context.Context, q querier) error {
+	return s.m.patiently(ctx, func() error {
+		_, err := s.l.exec(ctx, q, "DELETE FROM "+s.l.lease+" WHERE id = 1 AND token = ?", s.token)
+		return err
+	})
+}
+
+func (s *lease) holder(ctx context.Context, q querier) (*Holder, error) {
+	var h Holder
+	var since int64
+	err := q.QueryRowContext(ctx, "SELECT runner, "+s.l.clock()+" - since_us FROM "+s.l.lease+" WHERE id = 1").Scan(&h.Runner, &since)
+	if errors.Is(err, sql.ErrNoRows) || err != nil && s.m.server.judge(err).busy {
+		return nil, nil
+	}
+	h.For = time.Duration(since) * time.Microsecond
+	return &h, err
+}
+
+// gone tells whether a runner is a process of this machine that has ended. One of another machine, or one whose number another
+// process has by now, isn't known to be gone: its lease must run out.
+func gone(token, runner, me string) bool {
+	host, number, _ := cutLast(runner, ":")
+	here, own, _ := cutLast(me, ":")
+	pid, err := strconv.Atoi(number)
+	if err != nil || pid <= 0 || host != here {
+		return false
+	}
+	if number == own {
+		return !strings.HasPrefix(token, process)
+	}
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return true // Windows says it here
+	}
+	return errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
+}
+
+func cutLast(text, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(text, sep)
+	if i < 0 {
+		return text, "", false
+	}
+	return text[:i], text[i+len(sep):], true
+}
