@@ -58,6 +58,7 @@ func skipUnlessResumes(p peer.Peer, params Params) string {
 var goers, stayers = 0, 1
 
 const (
+	stormProfile = time.Second // about what it takes to catch up
 	stormTimeout = 30 * time.Second // to catch up
 	stayRate     = 20               // events a second
 	stayOrder    = 5                // of them in one order: the server waits for each by itself, since an order may be late where all are busy
@@ -125,6 +126,11 @@ func (s *stormRun) measure(ctx context.Context) (result.Metrics, error) {
 	goal, err := s.sendAway(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if s.profile != "" {
+		if _, err := s.server.Order(ctx, peer.Order{Do: "profile", File: s.profile, Seconds: seconds(stormProfile)}); err != nil {
+			return nil, err
+		}
 	}
 	stayed, err := s.staying(ctx, func() error { return s.comeBack(ctx, goal, m) })
 	if err != nil {
