@@ -122,6 +122,9 @@ func TestTokenIsRefused(t *testing.T) {
 	if _, err := ring.Open(claim("sub", "ada")); err != nil {
 		t.Fatalf("a token that is like ours: %v", err)
 	}
+	if _, err := ring.Open(header("cty", "more than ours say")); err != nil {
+		t.Fatalf("a token with another header: %v", err)
+	}
 	flip := func(s string) string { return string(s[0]^1) + s[1:] }
 	sameBytes := func(s string) string { // 32 bytes are 43 digits, whose last two bits are no part of them
 		const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
