@@ -58,7 +58,7 @@ func skipUnlessResumes(p peer.Peer, params Params) string {
 var goers, stayers = 0, 1
 
 const (
-	stormProfile = time.Second // about what it takes to catch up
+	stormProfile = time.Second      // about what it takes to catch up
 	stormTimeout = 30 * time.Second // to catch up
 	stayRate     = 20               // events a second
 	stayOrder    = 5                // of them in one order: the server waits for each by itself, since an order may be late where all are busy
