@@ -14,6 +14,9 @@ var (
 	ErrTooLarge = errors.New("eventlog: event too large")
 	// ErrInvalid is in the EventError of an event that can't be put on the wire unchanged.
 	ErrInvalid = errors.New("eventlog: invalid event")
+	// ErrUnknownOutcome is returned by Append when the connection to where events are stored was lost before it answered: they may be stored
+	// or not. Append them again with their idempotency keys.
+	ErrUnknownOutcome = errors.New("eventlog: unknown whether the events were stored")
 	// ErrBadCursor is returned by ParseCursor.
 	ErrBadCursor = errors.New("eventlog: not a cursor")
 

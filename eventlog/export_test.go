@@ -4,11 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"time"
 )
-
-// Next is the hybrid clock, for a clock that a test can set.
-func (o Offset) Next(now time.Time) Offset { return o.next(now) }
 
 // LoneTopicBytes is what admit takes for the most that one event can need.
 func LoneTopicBytes(topic string, size int64) int64 { return loneTopicBytes(topic, size) }

@@ -108,5 +108,5 @@ func (o Offset) Time() time.Time { return time.UnixMicro(int64(o)) }
 // offsetAt returns the offset of a time, 0 for one before 1970.
 func offsetAt(t time.Time) Offset { return Offset(max(t.UnixMicro(), 0)) }
 
-// next returns the offset that follows o at the time now.
-func (o Offset) next(now time.Time) Offset { return max(o+1, offsetAt(now)) }
+// Next returns the offset that follows o at the time now, as every log assigns them.
+func (o Offset) Next(now time.Time) Offset { return max(o+1, offsetAt(now)) }

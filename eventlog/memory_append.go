@@ -114,7 +114,7 @@ func (m *Memory) store(event *Event, body []byte, now time.Time) Offset {
 		return offset
 	}
 	t := m.topicFor(event.Topic)
-	m.last = m.last.next(now)
+	m.last = m.last.Next(now)
 	var buf [maxIDBytes]byte
 	id := m.appendIDLine(buf[:0], m.last)
 
