@@ -44,6 +44,7 @@ type shard struct {
 	window   window   // of the crowd, or the stream, that is served
 	lateness window   // of those that catch up: kept, since many come back at the same place
 	latest   *crowd   // whose it is
+	lateRead bool     // it was read in this turn of theirs
 	topics   []string // scratch, as are those that follow
 	buf      []byte
 	stored   []byte

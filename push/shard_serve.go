@@ -97,12 +97,15 @@ func (s *shard) catchUp() {
 // have their turn when they are the first.
 func (s *shard) serveLate(c *crowd, most int) (n int) {
 	w := &s.lateness
-	s.latest = nil // its memory may be another crowd's, and its limit old
 	list := c.late
 	c.late = nil
 	if len(list) > 0 && len(c.step) > 0 && list[0].at.Beyond(c.at) {
 		s.serveCrowd(c) // nothing else may do so, if its topics are quiet
 	}
+	if s.latest != c || len(c.step) == 0 { // another crowd's; or with nobody in step who hears of what came since it was read
+		s.latest = nil
+	}
+	s.lateRead = false
 	for looks := len(list); n < min(most, looks); n++ {
 		p := list[0]
 		list[0] = nil
@@ -129,21 +132,21 @@ func (s *shard) serveLateOne(c *crowd, p *parked, w *window) {
 		return
 	}
 	if s.latest != c || !w.covers(p.at) {
-		if s.latest == c || len(c.step) > 0 && p.at.Beyond(c.at) {
+		if s.lateRead || len(c.step) > 0 && p.at.Beyond(c.at) {
 			return // another time: of one read at a time, or when the others have come so far
 		}
 		if err := w.read(s.broker, c.audience.slow, c.audience.topics, p.at, c.at); err != nil {
 			s.sayGoodbye(p, err)
 			return
 		}
-		s.latest = c
+		s.latest, s.lateRead = c, true
 		s.takeOwn()
 		if !p.late {
 			return // something of its own has come
 		}
 	}
 	if w.gap || w.farBehind {
-		s.latest = nil
+		s.latest, s.lateRead = nil, false
 		s.beAlone(p)
 		return
 	}

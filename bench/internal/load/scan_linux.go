@@ -195,6 +195,7 @@ func (s *scanner) body(p []byte, to sink) {
 		*s.scratch = append(append((*s.scratch)[:0], s.tail...), p...)
 		p, s.tail = *s.scratch, s.tail[:0]
 	}
+	p = s.events(p, to)
 	for len(p) > 0 {
 		end := bytes.IndexByte(p, '\n')
 		if end < 0 {
@@ -204,6 +205,43 @@ func (s *scanner) body(p []byte, to sink) {
 		s.line(p[:end], to)
 		p = p[end+1:]
 	}
+}
+
+// events takes the events that p has whole, if it begins with one, and returns what follows them. It finds what line by line would be found, in
+// a third of the time: what the clients take, the servers under test haven't got.
+func (s *scanner) events(p []byte, to sink) []byte {
+	if s.inLine != atLine || s.full || s.many || len(s.nextID) > 0 {
+		return p
+	}
+	for {
+		end := bytes.Index(p, eventEnd)
+		if end < 0 || bytes.IndexByte(p[:end], '\r') >= 0 {
+			return p
+		}
+		one := p[:end+1]
+		p = p[end+len(eventEnd):]
+		if id := idOf(one); len(id) > 0 {
+			s.id = append(s.id[:0], id...)
+		}
+		if i := bytes.Index(one, mark); i >= 0 {
+			if at, number, ok := event.Parse(one[i+len(mark):]); ok {
+				to.got(at, number)
+			}
+		}
+	}
+}
+
+// idOf returns the id in the lines of an event, nothing if it has none.
+func idOf(lines []byte) []byte {
+	if !bytes.HasPrefix(lines, idField) {
+		i := bytes.Index(lines, idLine)
+		if i < 0 {
+			return nil
+		}
+		lines = lines[i+1:]
+	}
+	line, _, _ := bytes.Cut(lines[len(idField):], eventEnd[:1])
+	return bytes.TrimSpace(line)
 }
 
 // partial takes a line, or the rest of one, that isn't complete.
@@ -223,6 +261,8 @@ func (s *scanner) partial(p []byte, to sink) {
 var (
 	dataField = []byte("data:")
 	idField   = []byte("id:")
+	idLine    = []byte("\nid:")
+	eventEnd  = []byte("\n\n")
 	mark      = []byte(event.Mark)
 )
 
