@@ -1,6 +1,7 @@
 package push
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
@@ -57,4 +58,17 @@ func (b *Broker) AbandonSession(user string) {
 	s := b.sessions.start(user)
 	s.proved(eventlog.NewCursor(1, 1))
 	b.sessions.detach(s)
+}
+
+// ScanClaims reads claims in the form of mint, and UnmarshalClaims any.
+func ScanClaims(text string) (any, bool) {
+	c, ok := scanClaims(text)
+	return c, ok
+}
+
+// UnmarshalClaims is what ScanClaims saves.
+func UnmarshalClaims(text string) (any, error) {
+	var c claims
+	err := json.Unmarshal([]byte(text), &c)
+	return c, err
 }

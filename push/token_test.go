@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -235,6 +236,40 @@ func TestTokenIsNotKnownToAnotherBroker(t *testing.T) {
 		synctest.Wait()
 		if got := refused.refusal(); got != "401 token_invalid" {
 			t.Errorf("got %s", got)
+		}
+	})
+}
+
+// The short way to read claims finds what encoding/json does, or leaves them to it.
+func FuzzScanClaims(f *testing.F) {
+	ring := push.NewKeyring([]push.Key{key1}, time.Hour)
+	for _, user := range []string{"", "ada", `a"b\`, "ünï <&>"} {
+		for _, cursor := range []eventlog.Cursor{{}, eventlog.NewCursor(7, 99)} {
+			token, _ := ring.Mint(user, 3, cursor)
+			text, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+			if err != nil {
+				f.Fatal(err)
+			}
+			if _, ok := push.ScanClaims(string(text)); ok != !strings.ContainsAny(user, `"ü`) {
+				f.Errorf("user %q: scanned %v: %s", user, ok, text)
+			}
+			f.Add(string(text))
+		}
+	}
+	f.Add(`{"aud":["buckit.session"],"exp":1,"iat":2,"jti":"x","gen":-1}`)
+	f.Add(`{"aud":["buffkit.session"],"exp":01,"iat":+2,"jti":"x","gen":0,"cur":"a"}}`)
+	f.Add(`{"sub":"a","sub":"b","aud":["buffkit.session"],"exp":1,"iat":2,"jti":"x","gen":0}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		got, ok := push.ScanClaims(text)
+		if !ok {
+			return
+		}
+		want, err := push.UnmarshalClaims(text)
+		if err != nil {
+			t.Fatalf("encoding/json refuses %q: %v", text, err)
+		}
+		if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {
+			t.Errorf("%q is\n%s, want\n%s", text, g, w)
 		}
 	})
 }

@@ -117,16 +117,22 @@ func (s *scanner) feed(p []byte, to sink) {
 
 // headers collects the headers and returns what follows them.
 func (s *scanner) headers(p []byte, to sink) []byte {
-	before := len(s.tail)
-	s.tail = append(s.tail, p...)
-	end := bytes.Index(s.tail, []byte("\r\n\r\n"))
+	before, all := len(s.tail), p
+	if before > 0 {
+		s.tail = append(s.tail, p...)
+		all = s.tail
+	}
+	end := bytes.Index(all, []byte("\r\n\r\n"))
 	if end < 0 {
+		if before == 0 {
+			s.tail = append(s.tail, p...)
+		}
 		if len(s.tail) > maxHeaders {
 			s.state = ended
 		}
 		return nil
 	}
-	head := s.tail[:end]
+	head := all[:end]
 	if _, text, ok := bytes.Cut(head, []byte{' '}); ok && len(text) >= 3 {
 		s.status, _ = strconv.Atoi(string(text[:3]))
 	}
