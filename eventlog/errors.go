@@ -17,6 +17,9 @@ var (
 	// ErrUnknownOutcome is returned by Append when the connection to where events are stored was lost before it answered: they may be stored
 	// or not. Append them again with their idempotency keys.
 	ErrUnknownOutcome = errors.New("eventlog: unknown whether the events were stored")
+	// ErrNotVisible is returned by Append of a Replica, beside the cursors, when the events are stored but the node couldn't follow its store as
+	// far as to them in time. They will be delivered: append them again only with idempotency keys.
+	ErrNotVisible = errors.New("eventlog: stored, but not visible here yet")
 	// ErrBadCursor is returned by ParseCursor.
 	ErrBadCursor = errors.New("eventlog: not a cursor")
 

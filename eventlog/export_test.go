@@ -128,7 +128,7 @@ func (c *checker) chunks(t *topic) (sum extent) {
 			}
 			last = r.offset
 			frame := ch.data[ch.start(j)+uint32(r.key) : r.end]
-			if !bytes.HasPrefix(frame, c.m.appendIDLine(nil, r.offset)) || !bytes.HasSuffix(frame, []byte("\n\n")) {
+			if !bytes.HasPrefix(frame, appendIDLine(nil, c.m.idHead, r.offset)) || !bytes.HasSuffix(frame, []byte("\n\n")) {
 				c.fail("%s: offset %d has the frame %q", t.name, r.offset, frame)
 			}
 			sum.count++

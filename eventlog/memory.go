@@ -52,14 +52,15 @@ type MemoryOptions struct {
 
 // Memory is the log of one process. It holds what its retention keeps and nothing else, and ends with the process.
 type Memory struct {
-	opts   MemoryOptions
-	epoch  uint64
-	idHead []byte        // what each id line begins with: the field and the epoch
-	done   chan struct{} // closed by Close
-	swept  chan struct{} // closed when the sweeper is gone
+	opts    MemoryOptions
+	follows bool          // it is a Replica's: offsets and epochs are told, and what it lacks may be in the store
+	done    chan struct{} // closed by Close
+	swept   chan struct{} // closed when the sweeper is gone
 
 	mu       sync.RWMutex // guards everything below
 	closed   bool
+	epoch    uint64            // changes only in one that follows
+	idHead   []byte            // what each id line begins with: the field and the epoch
 	last     Offset            // the newest
 	floor    Offset            // the newest dropped event of the topics that were forgotten
 	topics   map[string]*topic // those with events, and those of which only the newest dropped offset is known
@@ -75,20 +76,37 @@ var _ Log = (*Memory)(nil)
 
 // NewMemory returns an empty log with an epoch of its own. Close ends its sweeper.
 func NewMemory(opts *MemoryOptions) *Memory {
-	m := &Memory{
-		epoch:  1 + rand.Uint64N(1<<40-1), // 8 digits; a wrong match also needs an offset of the past, so this is plenty
-		done:   make(chan struct{}),
-		swept:  make(chan struct{}),
-		topics: make(map[string]*topic),
-		keys:   idempotency{seen: make(map[idempotencyKey]*idempotencyEntry)},
-	}
-	m.idHead = fmt.Appendf(nil, "id: %s.", strconv.FormatUint(m.epoch, cursorBase))
+	var o MemoryOptions
 	if opts != nil {
-		m.opts = *opts
+		o = *opts
 	}
+	return newMemory(o, false)
+}
+
+func newMemory(opts MemoryOptions, follows bool) *Memory {
+	m := &Memory{
+		opts:    opts,
+		follows: follows,
+		epoch:   NewEpoch(),
+		done:    make(chan struct{}),
+		swept:   make(chan struct{}),
+		topics:  make(map[string]*topic),
+		keys:    idempotency{seen: make(map[idempotencyKey]*idempotencyEntry)},
+	}
+	m.idHead = idHeadOf(m.epoch)
 	m.opts.setDefaults()
 	go m.sweep()
 	return m
+}
+
+// NewEpoch returns an identity for a new log, drawn at random. Every Store draws its epochs here, so that an id line has room for them.
+func NewEpoch() uint64 {
+	return 1 + rand.Uint64N(1<<40-1) // 8 digits; a wrong match also needs an offset of the past, so this is plenty
+}
+
+// idHeadOf returns what each id line of a log begins with.
+func idHeadOf(epoch uint64) []byte {
+	return fmt.Appendf(nil, "id: %s.", strconv.FormatUint(epoch, cursorBase))
 }
 
 func (o *MemoryOptions) setDefaults() {
@@ -130,6 +148,12 @@ func (m *Memory) Head(ctx context.Context) (Cursor, error) {
 		return Cursor{}, ErrClosed
 	}
 	return NewCursor(m.epoch, m.last), nil
+}
+
+func (m *Memory) head() Cursor {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return NewCursor(m.epoch, m.last)
 }
 
 // Close implements Log. It waits for the sweeper and drops all events.

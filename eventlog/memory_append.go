@@ -114,41 +114,50 @@ func (m *Memory) store(event *Event, body []byte, now time.Time) Offset {
 		return offset
 	}
 	t := m.topicFor(event.Topic)
-	m.last = m.last.Next(now)
+	offset := m.last.Next(now)
+	m.bytes += m.keys.add(event, t.name, offset, now)
+	m.put(t, offset, event.Key, body)
+	return offset
+}
+
+// put makes what stands at an offset the newest event of its topic and of the log.
+func (m *Memory) put(t *topic, offset Offset, key string, body []byte) {
+	m.last = offset
 	var buf [maxIDBytes]byte
-	id := m.appendIDLine(buf[:0], m.last)
+	id := appendIDLine(buf[:0], m.idHead, offset)
 
 	before := t.extent
-	t.makeRoom(len(event.Key) + len(id) + len(body))
-	t.append(m.last, event.Key, id, body)
+	t.makeRoom(len(key) + len(id) + len(body))
+	t.append(offset, key, id, body)
 	m.count(t, before)
-	m.bytes += m.keys.add(event, t.name, m.last, now)
 	m.evict(t)
 	m.classes.place(t)
 	m.due.add(t)
-	return m.last
 }
 
-func (m *Memory) appendIDLine(dst []byte, offset Offset) []byte {
-	dst = append(dst, m.idHead...)
+func appendIDLine(dst, head []byte, offset Offset) []byte {
+	dst = append(dst, head...)
 	dst = strconv.AppendUint(dst, uint64(offset), cursorBase)
 	return append(dst, '\n')
 }
 
-// topicFor returns the topic, a new one if need be. The log may have one more that has events: admit saw to that.
+// topicFor returns the topic, a new one if need be. The log may have one more that has events: admit saw to that, or one is given up.
 func (m *Memory) topicFor(name string) *topic {
 	if t, ok := m.topics[name]; ok {
 		return t
 	}
-	keep := m.opts.Retention
-	if m.opts.RetentionOf != nil {
-		keep = m.opts.RetentionOf(name).or(keep)
-	}
 	if len(m.topics) >= m.opts.MaxTopics {
-		m.forget(m.classes.longestEmpty())
+		m.forgetOne()
 	}
-	t := newTopic(name, keep, m.floor)
+	t := newTopic(name, m.retentionOf(name), m.floor)
 	m.topics[t.name] = t
 	m.bytes += t.overhead()
 	return t
+}
+
+func (m *Memory) retentionOf(name string) Retention {
+	if m.opts.RetentionOf == nil {
+		return m.opts.Retention
+	}
+	return m.opts.RetentionOf(name).or(m.opts.Retention)
 }

@@ -69,6 +69,9 @@ func (c *classes) countEmpty(t *topic, n int) {
 
 func (c *classes) longestEmpty() *topic { return c.lists[0].front }
 
+// lightest returns a topic of the smallest class in use. There must be one.
+func (c *classes) lightest() *topic { return c.lists[bits.TrailingZeros64(c.used)].front }
+
 // heaviest returns what to take memory from: a topic of the largest class, or the one that is empty for longest if all empty
 // ones together are of that class. So names that come and go push out no history, but aren't lost at once either. It
 // also returns the class, and nil if there is no topic.

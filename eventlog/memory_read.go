@@ -83,11 +83,13 @@ func (m *Memory) readersAfter(topics []string, after Cursor, readers []reader) (
 	var gaps []Gap
 	for _, name := range topics {
 		t, known := m.topics[name]
-		trimmed := m.floor
+		trimmed, gone := m.floor, Offset(0)
 		if known {
-			trimmed = t.trimmed
+			trimmed, gone = t.trimmed, t.gone
 		}
 		switch {
+		case m.follows && after.first < trimmed && gone < trimmed && (after.IsZero() || after.first >= gone):
+			gaps = append(gaps, Gap{name, errNotLoaded})
 		case !after.IsZero() && after.first < trimmed:
 			gaps = append(gaps, Gap{name, ErrTrimmed})
 		case known && t.newest > after.first && t.count > 0:

@@ -57,11 +57,13 @@ func (m *Memory) evict(newest *topic) {
 		switch {
 		case len(newest.chunks) > 1 && classOf(newest) >= class:
 			m.dropChunk(newest)
+		case t == nil && newest.count == 0: // a topic that a Replica has looked up, and nothing else
+			return
 		case t == nil: // nothing is left but what stands beside the newest event
 			before := newest.extent
 			newest.isolate()
 			m.count(newest, before)
-			return // it fits: admit saw to that
+			return // it fits: admit saw to that. What a Replica is told may not, and is kept all the same
 		case t.count == 0:
 			m.forget(t)
 		default:
@@ -76,6 +78,18 @@ func (m *Memory) dropChunk(t *topic) {
 	before := t.extent
 	t.dropChunk()
 	m.count(t, before)
+}
+
+// forgetOne makes place for another topic: the one that is empty for longest goes, or in a Replica's memory one that takes little.
+func (m *Memory) forgetOne() {
+	t := m.classes.longestEmpty()
+	if t == nil {
+		t = m.classes.lightest()
+		before := t.extent
+		t.dropAll()
+		m.count(t, before)
+	}
+	m.forget(t)
 }
 
 // forget drops a topic without events. The floor remembers how far it had dropped any.

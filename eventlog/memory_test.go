@@ -50,7 +50,7 @@ func numbered(topic string, n int) []eventlog.Event {
 	return events
 }
 
-func mustAppend(t *testing.T, log *eventlog.Memory, events ...eventlog.Event) []eventlog.Cursor {
+func mustAppend(t *testing.T, log eventlog.Log, events ...eventlog.Event) []eventlog.Cursor {
 	t.Helper()
 	cursors, err := log.Append(t.Context(), events...)
 	if err != nil {
@@ -59,7 +59,7 @@ func mustAppend(t *testing.T, log *eventlog.Memory, events ...eventlog.Event) []
 	return cursors
 }
 
-func mustRead(t *testing.T, log *eventlog.Memory, after eventlog.Cursor, topics ...string) eventlog.Batch {
+func mustRead(t *testing.T, log eventlog.Log, after eventlog.Cursor, topics ...string) eventlog.Batch {
 	t.Helper()
 	b, err := log.Read(t.Context(), topics, after, 1<<20)
 	if err != nil {

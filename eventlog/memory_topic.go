@@ -16,6 +16,7 @@ type topic struct {
 	chunks  []chunk // oldest first, none without live events
 	first   int     // the oldest live event of chunks[0]
 	trimmed Offset  // the newest dropped
+	gone    Offset  // in a Replica's memory: the newest that the store has dropped too, as far as is known; never beyond trimmed
 	newest  Offset  // the newest ever
 	extent
 
@@ -162,6 +163,13 @@ func (t *topic) dropChunk() {
 		t.chunks = t.chunks[:0]
 	} else {
 		t.chunks = t.chunks[1:]
+	}
+}
+
+// dropAll forgets all events.
+func (t *topic) dropAll() {
+	for t.count > 0 {
+		t.dropChunk()
 	}
 }
 

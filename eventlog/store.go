@@ -80,6 +80,8 @@ type Range struct {
 	// Max is how many records to return at most, at least 1: the oldest of the range, or with Newest the newest.
 	Max    int
 	Newest bool
+	// Bytes, if positive, is how many bytes of bodies are wanted: with Newest, a store may return fewer records than Max once it has as many.
+	Bytes int64
 }
 
 // History is what a Store keeps of a range.

@@ -1,0 +1,242 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+var (
+	errRolledBackStore = errors.New("eventlog: the store has lost what it had")
+	errSilent          = fmt.Errorf("eventlog: the store said nothing for %v", silence)
+	errProbed          = errors.New("eventlog: the head is known")
+	errLate            = fmt.Errorf("eventlog: this node didn't come so far within %v", visibleWithin)
+	errMoved           = errors.New("eventlog: the store holds another log meanwhile")
+)
+
+// run follows the store until the replica is closed. It sends the outcome of the first page.
+func (r *Replica) run(first chan<- error) {
+	wait := retryFirst
+	for started := false; ; {
+		err := r.tail(func() {
+			wait = retryFirst
+			if !started {
+				started = true
+				first <- nil
+			}
+		})
+		switch {
+		case r.ctx.Err() != nil:
+			return
+		case !started:
+			first <- fmt.Errorf("follow the store: %w", err)
+			return
+		case errors.Is(err, errRolledBackStore):
+			err = r.supersede(err)
+		}
+		if err != nil {
+			r.fails(err)
+			if !r.pause(wait/2 + rand.N(wait/2)) {
+				return
+			}
+			wait = min(2*wait, retryMost)
+		}
+	}
+}
+
+// pause returns false when the replica ends before.
+func (r *Replica) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.ctx.Done():
+		return false
+	}
+}
+
+// tail follows the store from where the memory is, until an error. It calls heard after each page.
+func (r *Replica) tail(heard func()) error {
+	ctx, cancel := context.WithCancelCause(r.ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
+	defer watchdog.Stop()
+	err := r.store.Tail(ctx, r.place(), func(p Page) error {
+		watchdog.Stop() // to take a page is our own work
+		if err := r.take(p); err != nil {
+			return err
+		}
+		watchdog.Reset(silence)
+		r.works()
+		heard()
+		return nil
+	})
+	if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
+		return cause
+	}
+	if err == nil {
+		err = errors.New("eventlog: the store's Tail ended without an error")
+	}
+	return err
+}
+
+// place is where to follow from: zero before the first page.
+func (r *Replica) place() Cursor {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.epochs == 0 {
+		return Cursor{}
+	}
+	return r.mem.head()
+}
+
+// take brings memory as far as a page goes, or says that the store has lost something.
+func (r *Replica) take(p Page) error {
+	at, head := r.place(), p.Head.At(0)
+	if p.Epoch == 0 {
+		return errors.New("eventlog: the store has no epoch")
+	}
+	if at.Epoch() != p.Epoch {
+		r.begin(p.Epoch, head)
+		return nil
+	}
+	seen, begin, from := at.At(0), at.At(0), 0
+	for i := range p.Records {
+		record := &p.Records[i]
+		switch {
+		case record.Partition != 0:
+			return fmt.Errorf("eventlog: a record of partition %d: a replica follows partition 0 alone", record.Partition)
+		case record.Chain < seen:
+			return fmt.Errorf("%w: %d follows %d, where %d was", errRolledBackStore, record.Offset, record.Chain, seen)
+		case record.Chain > seen: // away for longer than the store keeps what it sends
+			begin, from = record.Chain, i
+		}
+		seen = record.Offset
+	}
+	switch {
+	case head < seen:
+		return fmt.Errorf("%w: its head is %d, and was %d", errRolledBackStore, head, seen)
+	case head > seen:
+		begin, from = head, len(p.Records)
+	}
+	if begin != at.At(0) {
+		r.log.Info("eventlog: the store has dropped events that this node hasn't seen; what is in memory is read again when it is asked for")
+		r.mem.restart(p.Epoch, begin)
+	}
+	r.follow(p.Records[from:])
+	return nil
+}
+
+func (r *Replica) follow(records []Record) {
+	for i := range records {
+		r.open(&records[i])
+	}
+	for some := range slices.Chunk(records, followedAtATime) {
+		r.mem.follow(some)
+	}
+}
+
+// begin goes on behind the head of a log that is another one than before.
+func (r *Replica) begin(epoch uint64, head Offset) {
+	r.mem.restart(epoch, head)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.epochs++; r.epochs > 1 {
+		r.log.Warn("eventlog: the store holds another log than before; every reader is told a gap")
+	}
+}
+
+// open makes a record readable, or takes its body if that can't be.
+func (r *Replica) open(record *Record) {
+	var err error
+	switch {
+	case r.keys != nil:
+		err = r.keys.openRecord(record)
+	case len(record.Body) == 0 || record.Body[0] == sealedMark:
+		err = fmt.Errorf("%w: the log was opened without keys", ErrSealed)
+	}
+	if err == nil {
+		return
+	}
+	record.Body = nil
+	if n := r.unopened.Add(1); n&(n-1) == 0 { // the first, the second, the fourth and so on: a wrong key meets many
+		r.log.Error("eventlog: an event can't be opened, a gap for its topic", "topic", record.Topic, "offset", record.Offset, "times", n, "error", err)
+	}
+}
+
+// supersede tells all nodes that the store has lost something.
+func (r *Replica) supersede(found error) error {
+	old := r.place().Epoch()
+	epoch, err := r.store.Supersede(r.ctx, old)
+	switch {
+	case err != nil:
+		return fmt.Errorf("supersede the log after %q: %w", found, err)
+	case epoch == old:
+		return fmt.Errorf("%w, and gave no new epoch", found)
+	}
+	r.log.Warn("eventlog: the store was rolled back", "found", found)
+	return nil
+}
+
+// works notes that the store was heard, and lets those go on who wait for what it said.
+func (r *Replica) works() {
+	r.mu.Lock()
+	was := r.down
+	r.heard, r.down = time.Now(), nil
+	if r.turn != nil {
+		close(r.turn)
+		r.turn = nil
+	}
+	r.mu.Unlock()
+	if was != nil {
+		r.log.Info("eventlog: the store is followed again")
+	}
+}
+
+func (r *Replica) fails(err error) {
+	r.mu.Lock()
+	was := r.down
+	r.down = fmt.Errorf("follow the store: %w", err)
+	r.mu.Unlock()
+	if was == nil {
+		r.log.Error("eventlog: the store can't be followed; trying again", "error", err)
+	}
+}
+
+// next returns a channel that is closed at the next page, and how many epochs there have been.
+func (r *Replica) next() (<-chan struct{}, int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.turn == nil {
+		r.turn = make(chan struct{})
+	}
+	return r.turn, r.epochs
+}
+
+// await returns when an offset of a log can be read here. It returns errMoved when the log was replaced since there were so many epochs.
+func (r *Replica) await(ctx context.Context, epoch uint64, offset Offset, epochs int) error {
+	late := time.NewTimer(visibleWithin)
+	defer late.Stop()
+	for {
+		turn, now := r.next() // before the look
+		switch head := r.mem.head(); {
+		case head.Epoch() == epoch && head.At(0) >= offset:
+			return nil
+		case head.Epoch() != epoch && now != epochs:
+			return errMoved
+		}
+		select {
+		case <-turn:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-late.C:
+			return errLate
+		case <-r.ctx.Done():
+			return ErrClosed
+		}
+	}
+}
