@@ -32,16 +32,14 @@ type audience struct {
 	last cachedBlock
 }
 
-// wake tells the streams that their topics may have news.
-func (a *audience) wake() {
+// wake tells the streams that their topics may have news, but for those that are parked: it appends their crowds.
+func (a *audience) wake(crowds []*crowd) []*crowd {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, c := range a.streams {
 		signal(c.woken)
 	}
-	for _, c := range a.crowds {
-		c.wake()
-	}
+	return append(crowds, a.crowds...)
 }
 
 // crowd returns the part of the audience that is parked at a shard.
@@ -185,15 +183,6 @@ func (x *index) userStreams(user string) int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return len(x.users[user])
-}
-
-// wake tells the audiences of a topic.
-func (x *index) wake(topic string) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	for _, f := range x.followers[topic] {
-		f.a.wake()
-	}
 }
 
 // wakeUser tells the streams of a user that something was sent to him.

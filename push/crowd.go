@@ -12,7 +12,7 @@ import (
 type crowd struct {
 	audience *audience
 	shard    *shard
-	news     atomic.Bool // it is in the shard's inbox
+	news     atomic.Bool // it is in the shard's inbox, or about to be
 
 	// The shard alone touches what follows.
 
@@ -29,13 +29,6 @@ type stepper struct {
 	p      *parked
 	handle int32
 	got    int32 // bytes of the crowd's text since it last got something else
-}
-
-// wake says that the audience's topics may have news. It doesn't block.
-func (c *crowd) wake() {
-	if !c.news.Swap(true) {
-		c.shard.postNews(c)
-	}
 }
 
 // inStep tells whether the crowd's place is that of p.

@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,7 @@ type shard struct {
 	buf      []byte
 	stored   []byte
 	scratch  []eventlog.Entry
+	seen     int
 }
 
 // inbox is notes for a shard.
@@ -128,9 +130,14 @@ func (s *shard) post(add func(*inbox)) {
 	signal(s.news)
 }
 
-func (s *shard) postNews(c *crowd) {
+// postNews says that the topics of these crowds, which are the shard's, may have news. It doesn't block.
+func (s *shard) postNews(crowds []*crowd) {
 	s.mu.Lock()
-	s.inbox.crowds = append(s.inbox.crowds, c)
+	for _, c := range crowds {
+		if !c.news.Swap(true) {
+			s.inbox.crowds = append(s.inbox.crowds, c)
+		}
+	}
 	s.mu.Unlock()
 	signal(s.news)
 }
@@ -212,12 +219,34 @@ func (s *shard) round() {
 	if in.all {
 		s.allAlone()
 	}
-	for _, c := range in.crowds {
-		c.news.Store(false) // before the read: what comes from here on asks for another
-		s.serveCrowd(c)
+	for some := range slices.Chunk(in.crowds, together) {
+		s.lookAt(some)
+		for _, c := range some {
+			c.news.Store(false) // before the read: what comes from here on asks for another
+			s.serveCrowd(c)
+		}
 	}
 	for _, e := range in.ends { // after what was published before
 		s.endThose(e)
+	}
+}
+
+// lookAt brings what it takes to serve these crowds into the cache, all of it at once. See rousing.
+func (s *shard) lookAt(crowds []*crowd) {
+	for _, c := range crowds {
+		s.seen += len(c.step)
+	}
+	for _, c := range crowds {
+		if len(c.step) > 0 {
+			s.seen += int(c.step[0].handle)
+		}
+		s.seen += len(c.audience.topics)
+	}
+	for _, c := range crowds {
+		s.seen += len(c.audience.topics[0])
+	}
+	for _, c := range crowds {
+		s.seen += int(c.audience.topics[0][0])
 	}
 }
 

@@ -60,7 +60,7 @@ func (s *shard) serveCrowd(c *crowd) {
 	}
 	c.at = w.next
 	if !w.whole {
-		c.wake()
+		s.postNews([]*crowd{c})
 	}
 }
 

@@ -99,7 +99,8 @@ func (b *Broker) watch() {
 		}
 		if errors.Is(err, eventlog.ErrClosed) {
 			b.logger().Error("push: the log was closed before the broker; all streams end")
-			b.streams.wake(topicAll) // they find out when they read
+			r := rousing{topics: []string{topicAll}}
+			r.wake(&b.streams) // they find out when they read
 			return
 		}
 		b.logger().Error("push: the log stopped telling news; trying again", "error", err, "in", watchRetry)
@@ -127,6 +128,7 @@ func (b *Broker) linger() bool {
 
 // dispatch wakes streams until the broker ends.
 func (b *Broker) dispatch() {
+	var r rousing
 	for {
 		select {
 		case <-b.wakes.news:
@@ -138,11 +140,13 @@ func (b *Broker) dispatch() {
 		}
 		topics := b.wakes.take()
 		if _, any := topics[""]; any {
-			b.streams.wake(topicAll) // every audience follows it
-			continue
+			topics = map[string]struct{}{topicAll: {}} // every audience follows it
 		}
 		for topic := range topics {
-			b.streams.wake(topic)
+			if r.topics = append(r.topics, topic); len(r.topics) == together {
+				r.wake(&b.streams)
+			}
 		}
+		r.wake(&b.streams)
 	}
 }
