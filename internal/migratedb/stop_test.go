@@ -143,6 +143,7 @@ func TestALockThatIsntHadInTimeIsAskedForAgainAndTheBlockerNamed(t *testing.T) {
 
 func TestAWriterInTheWayIsWaitedFor(t *testing.T) {
 	t.Parallel()
+	provesAtEnd(t, onSQLite, "lock timeout, blocked by another transaction")
 	driverName, dsn := onSQLite.fresh(t)
 	db := openDB(t, driverName, dsn)
 	mustExec(t, db, "CREATE TABLE a (n int)")
@@ -153,6 +154,13 @@ func TestAWriterInTheWayIsWaitedFor(t *testing.T) {
 	defer writer.Close()
 	if _, err := writer.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
+	}
+	short := of(twoTables)
+	short.LockWait = time.Millisecond
+	if _, err := migrator(t, onSQLite, db, short).Up(t.Context()); err == nil || has(t, db, "users") {
+		t.Errorf("who doesn't want to wait: %v", err)
+	} else {
+		t.Log(err)
 	}
 	ended := make(chan error, 1)
 	m := migrator(t, onSQLite, db, of(twoTables))

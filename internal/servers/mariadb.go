@@ -51,7 +51,7 @@ func MariaDB(opts ...Option) (*MariaDBServer, error) {
 	}
 	s.command = func() *exec.Cmd {
 		return s.program(mariadbd, "--no-defaults", "--datadir="+data, "--port="+strconv.Itoa(s.Port), "--bind-address=127.0.0.1", "--socket="+socket,
-			"--pid-file="+filepath.Join(s.Dir, "pid"), "--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--max-connections=300")
+			"--pid-file="+filepath.Join(s.Dir, "pid"), "--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--max-connections=300", "--skip-stack-trace")
 	}
 	s.stop = syscall.SIGTERM
 	s.ready = func() error { return s.run(admin, "--no-defaults", "--socket="+socket, "-uroot", "ping") }

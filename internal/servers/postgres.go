@@ -53,7 +53,7 @@ func Postgres(opts ...Option) (*PostgresDB, error) {
 	}
 	s.command = func() *exec.Cmd {
 		return s.program(postgres, "-D", data, "-p", strconv.Itoa(s.Port), "-k", s.Dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200",
-			"-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "min_wal_size=2MB")
+			"-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "min_wal_size=2MB", "-c", "max_wal_size=64MB")
 	}
 	s.stop = syscall.SIGINT // "fast": open transactions are rolled back
 	s.ready = func() error {
