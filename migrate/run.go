@@ -57,7 +57,9 @@ func (m *Migrator) locked(ctx context.Context, f func(r *run) error) (err error)
 			return err
 		}
 		if !leased && r.id == id {
-			_, _ = r.conn.ExecContext(ctx, m.server.reset())
+			for _, c := range []*connection{r.conn, conn} { // of both, since a pooler remembers what each client has set
+				_, _ = c.ExecContext(ctx, m.server.reset())
+			}
 			return fmt.Errorf("%w: two connections are one in the server, so a pooler shares them, behind which its locks keep nobody out: "+
 				"use Options.Lock: LeaseLock (--lock lease), or connect without the pooler", ErrPooler)
 		}
