@@ -13,8 +13,12 @@ func TestAFileThatIsCutOffAtAnyByteIsToldAndTheWholeOneGoesOn(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
 		const whole = "CREATE TABLE t (n int, s varchar(20));\nINSERT INTO t VALUES (1, 'a;b');\n/* x; */ INSERT INTO t VALUES (2, 'c');\n"
 		driverName, dsn := on.fresh(t)
-		refused := 0
-		for cut := range len(whole) {
+		refused, tried, stride := 0, 0, 3
+		if thorough() {
+			stride = 1
+		}
+		for cut := 0; cut < len(whole); cut += stride {
+			tried++
 			if cut > 0 && on.wipe == nil {
 				driverName, dsn = on.fresh(t)
 			}
@@ -52,9 +56,9 @@ func TestAFileThatIsCutOffAtAnyByteIsToldAndTheWholeOneGoesOn(t *testing.T) {
 			}
 		}
 		if refused == 0 || refused > 20 {
-			t.Errorf("%d of %d cuts were taken for whole files", refused, len(whole))
+			t.Errorf("%d of %d cuts were taken for whole files", refused, tried)
 		}
-		t.Logf("%d of %d cuts were taken for whole files", refused, len(whole))
-		proves(t, on, "half a file, cut at each byte", len(whole))
+		t.Logf("%d of %d cuts were taken for whole files", refused, tried)
+		proves(t, on, "half a file, cut at a byte", tried)
 	})
 }

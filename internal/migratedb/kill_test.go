@@ -129,7 +129,7 @@ func TestAfterKillMinus9AtAnyBoundaryTheNextUpFinishes(t *testing.T) {
 				t.Errorf("only %d boundaries", boundaries)
 			}
 			t.Logf("%d boundaries", boundaries)
-			proves(t, on, "kill -9 of the runner behind each thing it says, "+s.name, boundaries)
+			proves(t, on, "kill -9 of the runner, "+s.name, boundaries)
 		})
 	})
 }
@@ -154,7 +154,7 @@ func TestAfterKillMinus9DuringDownTheNextUpFinishesIt(t *testing.T) {
 						t.Fatal(err)
 					}
 					if !killedAt(t, runner(t, on, driverName, dsn, folder, "down", n, "after")) {
-						proves(t, on, "kill -9 of the runner during down", n-1)
+						proves(t, on, "kill -9 of the runner, during down", n-1)
 						t.Logf("%d boundaries", n-1)
 						return
 					}

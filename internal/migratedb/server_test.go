@@ -85,26 +85,31 @@ func (v *victim) start(t *testing.T, on target, parent string) {
 	v.driverName, v.dsn = "mysql", dsn("app")
 }
 
-func TestAServerOfItsOwn(t *testing.T) {
+// A test of its own for each fault would start as many servers.
+func TestAfterAServerWasStoppedCrashedOrFullTheNextUpFinishes(t *testing.T) {
 	overNetwork(t, func(t *testing.T, on target) {
 		v := ownServer(t, on)
 		for _, s := range samples(on) {
-			for fault, end := range map[string]func() error{"crashes": v.Kill, "is stopped in order": v.Halt} {
-				t.Run(fault+", "+s.name, func(t *testing.T) { restarts(t, on, v, s, fault, end) })
-			}
+			t.Run("crashes, "+s.name, func(t *testing.T) { restarts(t, on, v, s, "crashes", places(), v.Kill) })
+			t.Run("stops, "+s.name, func(t *testing.T) { restarts(t, on, v, s, "is stopped in order", []int{7}, v.Halt) })
 		}
 		t.Run("disk full", func(t *testing.T) { v.fillsUp(t, on) })
 	})
 }
 
-// restartsAt are the statements before which the server goes: the first, two between, and the last.
-var restartsAt = []int{1, 4, 7, 12}
+// places are the statements of twelve before which a slow fault happens.
+func places() []int {
+	if thorough() {
+		return []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+	}
+	return []int{1, 3, 12}
+}
 
 // restarts ends a server in the middle of a migration, and starts it again.
-func restarts(t *testing.T, on target, v *victim, s sample, fault string, end func() error) {
+func restarts(t *testing.T, on target, v *victim, s sample, fault string, statements []int, end func() error) {
 	folder := inFolder(t, s.pairs...)
 	told := map[migrate.Left]int{}
-	for _, at := range restartsAt {
+	for _, at := range statements {
 		opts := of(dirFS(folder))
 		ended := false
 		opts.Hooks.Statement = func(p migrate.Progress) {
@@ -126,7 +131,7 @@ func restarts(t *testing.T, on target, v *victim, s sample, fault string, end fu
 		finishes(t, on, v.driverName, v.dsn, folder, at)
 	}
 	t.Logf("told: %v", told)
-	proves(t, on, "the server "+fault+" and comes back, "+s.name, len(restartsAt))
+	proves(t, on, "the server "+fault+" and comes back, "+s.name, len(statements))
 }
 
 // bulky is a migration that needs room with each statement. Its rows are 2 to 11, a megabyte each.
@@ -153,6 +158,7 @@ func bulky(on target) string {
 // fillsUp fills the disk before each statement.
 func (v *victim) fillsUp(t *testing.T, on target) {
 	if v.disk == nil {
+		provesAtEnd(t, on, "the disk is full, no transaction")
 		t.Skip(servers.ErrNoMount)
 	}
 	for _, header := range []string{"", "-- no-transaction\n"} {
@@ -160,19 +166,16 @@ func (v *victim) fillsUp(t *testing.T, on target) {
 		if header != "" || isMySQL(on) {
 			name = "no transaction"
 		}
-		fails, places := 0, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
-		if on.dialect == dialect.MariaDB {
-			places = []int{1, 2, 3, 12} // it takes five seconds to give up, and then ends
-		}
-		for _, at := range places {
+		fails, tried := 0, places()
+		for _, at := range tried {
 			if v.fillsUpAt(t, on, header+bulky(on), at) {
 				fails++
 			}
 		}
-		if fails < len(places)*2/3 {
-			t.Errorf("it failed at %d of %d statements: the disk wasn't full", fails, len(places))
+		if fails < len(tried)*2/3 {
+			t.Errorf("it failed at %d of %d statements: the disk wasn't full", fails, len(tried))
 		}
-		proves(t, on, "the disk is full before each statement, "+name, fails)
+		proves(t, on, "the disk is full, "+name, fails)
 		if isMySQL(on) {
 			return
 		}
@@ -269,10 +272,11 @@ func toldOfRoom(t *testing.T, db *sql.DB, at int, failed *migrate.StepError) {
 	}
 }
 
-func TestSQLiteOnAFullDisk(t *testing.T) {
+func TestAfterSQLitesDiskWasFullTheNextUpFinishes(t *testing.T) {
 	t.Parallel()
 	disk, err := servers.NewSmallDisk(40 << 20)
 	if errors.Is(err, servers.ErrNoMount) {
+		provesAtEnd(t, onSQLite, "the disk is full, no transaction")
 		t.Skip(err) // TestAFullDiskLeavesNothing is instead
 	}
 	if err != nil {

@@ -215,24 +215,24 @@ func TestAfterABackendIsKilledAtAnyBoundaryTheStateIsToldAndTheNextUpFinishes(t 
 			driverName, dsn := on.fresh(t)
 			admin := openDB(t, driverName, dsn)
 			admin.SetMaxOpenConns(1)
-			severedAtEach(t, on, driverName, dsn, dsn, s, "the server ends the runner's connections before each thing it says", func() { backends(t, on, admin) }, nil)
+			severedAtEach(t, on, driverName, dsn, dsn, s, "the server ends the runner's connections", 1, func() { backends(t, on, admin) }, nil)
 		})
 	})
 }
 
-// severedAtEach has something done to the connections of a run before each thing that it says, undoes it, and lets the next run finish.
-func severedAtEach(t *testing.T, on target, driverName, dsn, direct string, s sample, fault string, sever, mend func()) {
+// severedAtEach has something done to the connections of a run before each thing that it says, or of some, undoes it, and lets the next run finish.
+func severedAtEach(t *testing.T, on target, driverName, dsn, direct string, s sample, fault string, stride int64, sever, mend func()) {
 	t.Helper()
 	folder := inFolder(t, s.pairs...)
 	told := map[migrate.Left]int{}
-	for n := int64(1); ; n++ {
+	for n, tried := int64(1), 0; ; n, tried = n+stride, tried+1 {
 		reached := severedAt(t, on, driverName, dsn, direct, folder, n, told, sever)
 		if mend != nil {
 			mend()
 		}
 		if !reached {
-			proves(t, on, fault+", "+s.name, int(n-1))
-			t.Logf("%d boundaries, told: %v", n-1, told)
+			proves(t, on, fault+", "+s.name, tried)
+			t.Logf("%d boundaries, told: %v", tried, told)
 			return
 		}
 		finishes(t, on, driverName, direct, folder, int(n))
