@@ -114,9 +114,9 @@ func writeMatrix() error {
 }
 
 func printMatrix(w io.Writer) {
-	fmt.Fprint(w, matrixHead, "| fault | ")
+	fmt.Fprint(w, matrixHead, "| fault |")
 	for _, name := range columns {
-		fmt.Fprintf(w, "%s %s | ", name, matrix.versions[name])
+		fmt.Fprintf(w, " %s %s |", name, matrix.versions[name])
 	}
 	fmt.Fprintln(w, "\n|---|---|---|---|---|")
 	for _, fault := range faults() {
