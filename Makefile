@@ -1,7 +1,7 @@
-.PHONY: help demo test test-fast bench lint fuzz cover tidy
+.PHONY: help demo test test-fast test-rounds fault-matrix bench lint fuzz cover tidy
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the demo, on this machine alone
 	go run ./cmd/buffkit demo
@@ -11,6 +11,12 @@ test: ## everything that must hold; installs what it needs (Debian, Ubuntu), or 
 
 test-fast: ## the root module's short tests, without the race detector
 	go test -short -timeout 2m ./...
+
+test-rounds: ## 64 runners at once, 50 rounds on each database; 6 minutes
+	BUFFKIT_TEST_ROUNDS=50 go test -count=1 -timeout 60m -run TestSixtyFourRunners ./internal/migratedb
+
+fault-matrix: ## every fault on every database, 64 runners in 50 rounds among them; writes docs/fault-matrix.md, 10 minutes
+	BUFFKIT_TEST_ALL=1 BUFFKIT_TEST_ROUNDS=50 BUFFKIT_TEST_MATRIX=$(CURDIR)/docs/fault-matrix.md go test -count=1 -timeout 60m ./internal/migratedb
 
 bench: ## measure against the peers and the floor, 40 minutes; goes on where it was; writes bench/RESULTS.md
 	@bench/needs.sh

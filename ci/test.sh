@@ -6,13 +6,27 @@ set -euo pipefail
 # One package's tests take seconds. A hang should end with stacks long before whoever runs this gives up.
 timeout=10m
 
+matrix=$PWD/.cache/fault-matrix.md
+
 tests() {
+	mkdir -p .cache
+	export BUFFKIT_TEST_MATRIX=$matrix
 	# shellcheck disable=SC2046 # one word for each pattern
 	go test -race -timeout "$timeout" $(packages)
+}
+
+# Results that go has cached write none.
+faults() {
+	if [ -f "$matrix" ]; then
+		grep '^|' "$matrix"
+	else
+		echo 'the tests of migrations were cached: go clean -testcache'
+	fi
 }
 
 need 'programs the tests need' ci/needs.sh
 need 'module downloads' ci/download.sh
 . ci/lint.sh
 step 'tests, with the race detector' tests
+step 'fault matrix' faults
 finish

@@ -32,6 +32,8 @@ var (
 	ErrLocked = errors.New("migrate: another runner holds the lock")
 	// ErrLockLost: the lock ended during a run, since its connection did or its lease was over. Nothing more was begun.
 	ErrLockLost = errors.New("migrate: the lock was lost")
+	// ErrPooler: a pooler in transaction mode stands in front of the server, and Options.Lock isn't LeaseLock. Nothing was run.
+	ErrPooler = errors.New("migrate: a pooler is in the way")
 	// ErrUnclear: a statement may have been executed or not, and only you can find out. The error is an *UnclearError.
 	ErrUnclear = errors.New("migrate: unclear whether a statement was executed")
 	// ErrChanged: a file changed between the plan and the run.

@@ -44,7 +44,8 @@ type row struct {
 	origin     string
 	runner     string
 	hasDown    bool
-	journal    []entry
+	journal    []entry // in the order of first
+	noJournal  bool    // its table is gone
 }
 
 // entry is a block of an unfinished migration in the journal.
@@ -87,6 +88,24 @@ func (r *row) open() *entry {
 		}
 	}
 	return nil
+}
+
+// checkJournal finds what the runner never writes: block follows block, and only the last may be in doubt.
+func (r *row) checkJournal() string {
+	if r.noJournal {
+		return "the journal's table is gone"
+	}
+	next := 1
+	for i, e := range r.journal {
+		switch {
+		case e.first != next || e.last < e.first:
+			return fmt.Sprintf("in its journal statements %s stand where statement %d should: somebody has changed it", span(e.first, e.last), next)
+		case e.state != done && (e.state != intent && e.state != failed || i < len(r.journal)-1):
+			return fmt.Sprintf("in its journal statement %d has the state %q: somebody has changed it", e.first, e.state)
+		}
+		next = e.last + 1
+	}
+	return ""
 }
 
 // book is the whole ledger.
@@ -274,7 +293,10 @@ func (b *book) add(r *row) error {
 
 func (l *ledger) readJournal(ctx context.Context, q querier, b *book) error {
 	if !l.journalExists {
-		return fmt.Errorf("%w: a migration is unfinished and its journal %s is gone", ErrLedger, l.journal)
+		for _, r := range b.unfinished() {
+			r.noJournal = true
+		}
+		return nil
 	}
 	rows, err := q.QueryContext(ctx, "SELECT source, version, first_no, last_no, marks, state, COALESCE(before_it, ''), COALESCE(begins_with, ''),"+
 		" duration_us, rows_affected, COALESCE(error, '') FROM "+l.journal+" ORDER BY source, version, first_no")

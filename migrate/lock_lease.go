@@ -25,6 +25,9 @@ type lease struct {
 	token   string
 	running sync.WaitGroup
 	end     context.CancelFunc
+
+	seen  string    // another's lease, as it was at the last look
+	since time.Time // and how long it hasn't been renewed
 }
 
 // process tells this process from an earlier one of the same number: that of a container that was restarted is 1 each time.
@@ -47,7 +50,8 @@ func (s *lease) create(ctx context.Context, q querier) error {
 	}
 	return s.m.patiently(ctx, func() error {
 		_, err := q.ExecContext(ctx, ddl)
-		if err != nil && sqlState(err) == "23505" {
+		switch sqlState(err) {
+		case "23505", "42710", "42P07": // unique_violation, duplicate_object, duplicate_table
 			return nil // PostgreSQL: another runner made it at the same moment
 		}
 		if err != nil {
@@ -57,22 +61,31 @@ func (s *lease) create(ctx context.Context, q querier) error {
 	})
 }
 
+// stale tells whether another's lease wasn't renewed for as long as it lasts, by this runner's watch: in SQLite its end was written by the clock of
+// another machine, which may be hours ahead.
+func (s *lease) stale(token string, until int64) bool {
+	if seen := fmt.Sprint(token, " ", until); seen != s.seen {
+		s.seen, s.since = seen, time.Now()
+	}
+	return time.Since(s.since) >= leaseTime
+}
+
 // try takes the lease if it is free, over, or of a process of this machine that is gone.
 func (s *lease) try(ctx context.Context, q querier) (bool, error) {
 	taken := false
 	err := s.m.atomically(ctx, q, func() error {
 		taken = false
 		var token, runner string
-		var left int64
-		err := q.QueryRowContext(ctx, "SELECT token, runner, until_us - "+s.l.clock()+" FROM "+s.l.lease+" WHERE id = 1"+s.forUpdate()).
-			Scan(&token, &runner, &left)
+		var until, left int64
+		err := q.QueryRowContext(ctx, "SELECT token, runner, until_us, until_us - "+s.l.clock()+" FROM "+s.l.lease+" WHERE id = 1"+s.forUpdate()).
+			Scan(&token, &runner, &until, &left)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			_, err = s.l.exec(ctx, q, "INSERT INTO "+s.l.lease+" (id, token, runner, since_us, until_us) VALUES (1, ?, ?, "+s.l.clock()+", "+s.until()+")",
 				s.token, s.m.runner)
 		case err != nil:
 			return err
-		case left > 0 && !gone(token, runner, s.m.runner):
+		case left > 0 && !s.stale(token, until) && !gone(token, runner, s.m.runner):
 			return nil
 		default:
 			_, err = s.l.exec(ctx, q, "UPDATE "+s.l.lease+" SET token = ?, runner = ?, since_us = "+s.l.clock()+", until_us = "+s.until()+" WHERE id = 1",

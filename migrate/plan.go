@@ -238,6 +238,11 @@ func (p *planner) step(mig *migration, s *script, d Direction, r *row) *Step {
 
 // resume compares what an interrupted run has executed with the script as it is now.
 func (p *planner) resume(step *Step, r *row) {
+	if fault := r.checkJournal(); fault != "" {
+		p.fail(ErrLedger, r.ref, step.Path, "it is unfinished, and "+fault, fmt.Sprintf("see what it has done, and finish it by hand or undo it, then: "+
+			"buffkit migrate repair %s --applied, or --forget", r.ref))
+		return
+	}
 	sh := step.shape
 	step.Done = r.done()
 	step.Doubt = r.open() != nil

@@ -39,8 +39,9 @@ func (m *Migrator) locked(ctx context.Context, f func(r *run) error) (err error)
 		return err
 	}
 	leased := m.opts.Lock == LeaseLock || !m.server.cancels()
+	var id int64
 	if m.server.cancels() && !leased {
-		if _, err := m.server.open(ctx, conn, m.runner); err != nil { // names it, for those who wait
+		if id, err = m.server.open(ctx, conn, m.runner); err != nil { // names it, for those who wait
 			return fmt.Errorf("migrate: set up a connection: %w", err)
 		}
 	}
@@ -54,6 +55,13 @@ func (m *Migrator) locked(ctx context.Context, f func(r *run) error) (err error)
 		r.conn = nil
 		if err := r.connect(ctx); err != nil {
 			return err
+		}
+		if !leased && r.id == id {
+			for _, c := range []*connection{r.conn, conn} { // of both, since a pooler remembers what each client has set
+				_, _ = c.ExecContext(ctx, m.server.reset())
+			}
+			return fmt.Errorf("%w: two connections are one in the server, so a pooler shares them, behind which its locks keep nobody out: "+
+				"use Options.Lock: LeaseLock (--lock lease), or connect without the pooler", ErrPooler)
 		}
 	}
 	return f(r)

@@ -57,6 +57,9 @@ func (a *attempt) enter(ctx context.Context) error {
 		return nil
 	}
 	err := a.write(ctx, func(ctx context.Context) error {
+		if err := a.l.forget(ctx, a.conn, a.ledgerRef()); err != nil { // a hand may have deleted the row, or changed its state, alone
+			return err
+		}
 		if a.step.Direction == Down {
 			return a.l.setState(ctx, a.conn, a.step.row.ref, Applied, Undoing)
 		}
@@ -73,6 +76,14 @@ func (a *attempt) enter(ctx context.Context) error {
 	begun := *a.rowBegun()
 	a.step.row, a.step.conn = &begun, a.conn
 	return nil
+}
+
+// ledgerRef is the migration as the ledger spells it.
+func (a *attempt) ledgerRef() Ref {
+	if a.step.row != nil {
+		return a.step.row.ref
+	}
+	return a.step.Ref
 }
 
 // rowBegun is the row as enter has left it.

@@ -36,6 +36,8 @@ type server interface {
 	prepare(ctx context.Context, q querier) (undo string, err error)
 	// open sets a connection up to work on, and returns its number.
 	open(ctx context.Context, q querier, runner string) (id int64, err error)
+	// reset takes back what open has changed, on a connection that turned out to be others' as well.
+	reset() string
 	// waitForLocks makes the statements that follow wait for locks as long as it takes, or not.
 	waitForLocks(ctx context.Context, q querier, forever bool) error
 	// cancel stops what a connection runs. The connection is kept.

@@ -87,6 +87,10 @@ func (s *mysql) open(ctx context.Context, q querier, _ string) (id int64, err er
 	return id, s.waitForLocks(ctx, q, false)
 }
 
+func (*mysql) reset() string {
+	return "SET SESSION lock_wait_timeout = DEFAULT, innodb_lock_wait_timeout = DEFAULT"
+}
+
 // waitForLocks bounds the waits for rows and for the metadata of tables; the second is a year by default.
 func (s *mysql) waitForLocks(ctx context.Context, q querier, _ bool) error {
 	if s.lockTimeout < 0 || s.leased {
@@ -216,7 +220,7 @@ func (*mysql) judge(err error) fault {
 		f.busy = true
 	case 1142, 1044, 1227:
 		f.hint = "the database user may not do this: give it the right, or run with another user"
-	case 1021, 1114:
+	case 3, 1021, 1026, 1114, 3675: // a file that can't be written, ER_DISK_FULL, ER_ERROR_ON_WRITE, ER_RECORD_FILE_FULL, ER_DISK_FULL_NOWAIT
 		f.hint = "the server's disk, or the table, is full: make room and run it again"
 	case 1290, 1792, 1836:
 		f.hint = "the server is read-only: run on the primary"

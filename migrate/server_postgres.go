@@ -105,6 +105,8 @@ func (p *postgres) open(ctx context.Context, q querier, runner string) (id int64
 	return id, p.waitForLocks(ctx, q, false)
 }
 
+func (*postgres) reset() string { return "RESET ALL" }
+
 func limit(text string, n int) string {
 	if len(text) > n {
 		return text[:n]

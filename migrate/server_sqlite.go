@@ -57,6 +57,8 @@ func (*sqlite) prepare(ctx context.Context, q querier) (undo string, err error) 
 
 func (*sqlite) open(context.Context, querier, string) (int64, error) { return 0, nil }
 
+func (*sqlite) reset() string { return "" }
+
 func (*sqlite) waitForLocks(context.Context, querier, bool) error { return nil }
 
 func (*sqlite) blockers(context.Context, querier, int64) ([]string, error) { return nil, nil }

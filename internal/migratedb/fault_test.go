@@ -5,11 +5,14 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // wire counts what a program says to its database and can act at any of it. A test that goes through all of them has been at every
@@ -19,6 +22,7 @@ type wire struct {
 	before func(n int64, query string)
 	after  func(n int64, query string, err error)
 	lose   func(n int64, query string) bool // the answer never arrives, and the connection is gone
+	skew   time.Duration                    // what the runner's clock is ahead, in what it writes and in SQLite's
 }
 
 // open opens a database whose connections all go through the wire.
@@ -90,6 +94,7 @@ func (c *wireConn) around(query string, f func() error) error {
 var errLost = errors.New("the connection was cut by the test")
 
 func (c *wireConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
+	query, args = c.w.skewed(query, args)
 	err = c.around(query, func() error {
 		res, err = c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 		return err
@@ -98,11 +103,31 @@ func (c *wireConn) ExecContext(ctx context.Context, query string, args []driver.
 }
 
 func (c *wireConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
+	query, args = c.w.skewed(query, args)
 	err = c.around(query, func() error {
 		rows, err = c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 		return err
 	})
 	return rows, err
+}
+
+// skewed is what a runner would say whose clock is wrong. It has a time of its clock in two places: those that it writes to the ledger, and SQLite's
+// clock, which runs in its process.
+func (w *wire) skewed(query string, args []driver.NamedValue) (string, []driver.NamedValue) {
+	if w.skew == 0 {
+		return query, args
+	}
+	const layout = "2006-01-02T15:04:05.000000Z"
+	query = strings.ReplaceAll(query, "julianday('now')", fmt.Sprintf("julianday('now', '%+d seconds')", int(w.skew.Seconds())))
+	args = slices.Clone(args)
+	for i := range args {
+		if text, ok := args[i].Value.(string); ok {
+			if at, err := time.Parse(layout, text); err == nil {
+				args[i].Value = at.Add(w.skew).Format(layout)
+			}
+		}
+	}
+	return query, args
 }
 
 func (c *wireConn) Ping(ctx context.Context) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +14,8 @@ import (
 	"github.com/buffkit/buffkit/internal/servers"
 	"github.com/buffkit/buffkit/migrate"
 	"github.com/buffkit/buffkit/migrate/dialect"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // procedure makes a procedure that inserts a row, and calls it.
@@ -205,83 +209,12 @@ func TestAnInvalidIndexIsDroppedAndBuiltAnew(t *testing.T) {
 	}
 }
 
-// restarts crashes a server in the middle of a migration.
-func restarts(t *testing.T, on target, driverName, dsn string, server *servers.Server) {
-	t.Helper()
-	provesAtEnd(t, on, "the server crashes in the middle")
-	for name, script := range map[string]string{"a_transaction": twelve(""), "b_no transaction": twelve("-- no-transaction\n")} {
-		folder := inFolder(t, "1_twelve.up.sql", script, "1_twelve.down.sql", undoTwelve(on))
-		crashed := false
-		opts := of(dirFS(folder))
-		opts.Hooks.Statement = func(p migrate.Progress) {
-			if p.N == 9 && !p.Done && !crashed {
-				crashed = true
-				if err := errors.Join(server.Kill(), server.Start()); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-		db := openDB(t, driverName, dsn)
-		_, err := migrator(t, on, db, opts).Up(t.Context())
-		var failed *migrate.StepError
-		if !errors.As(err, &failed) || failed.Left != migrate.LeftNothing && failed.Left != migrate.LeftPart {
-			t.Fatalf("%s: %v", name, err)
-		}
-		t.Logf("%s: left %s, %d done", name, failed.Left, failed.Done)
-		finishes(t, on, driverName, dsn, folder, 0)
-	}
-}
-
-func TestAfterTheServerCrashesInTheMiddleTheNextUpFinishes(t *testing.T) {
-	t.Parallel()
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		server, err := servers.Postgres()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if server.Server == nil {
-			t.Skip("the server of BUFFKIT_TEST_POSTGRES_URL isn't ours to crash")
-		}
-		t.Cleanup(func() { _ = server.Stop() })
-		restarts(t, onPostgres, "pgx", server.URL("postgres"), server.Server)
-	})
-	t.Run("mariadb", func(t *testing.T) {
-		t.Parallel()
-		server, err := servers.MariaDB()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if server.Server == nil {
-			t.Skip("the server of BUFFKIT_TEST_MARIADB_DSN isn't ours to crash")
-		}
-		t.Cleanup(func() { _ = server.Stop() })
-		admin := openDB(t, "mysql", server.DSN(""))
-		mustExec(t, admin, "CREATE DATABASE app")
-		restarts(t, onMariaDB, "mysql", server.DSN("app"), server.Server)
-	})
-	t.Run("mysql", func(t *testing.T) {
-		t.Parallel()
-		server, err := servers.MySQL()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if server.Server == nil {
-			t.Skip("the server of BUFFKIT_TEST_MYSQL_DSN isn't ours to crash")
-		}
-		t.Cleanup(func() { _ = server.Stop() })
-		admin := openDB(t, "mysql", server.DSN(""))
-		mustExec(t, admin, "CREATE DATABASE app")
-		restarts(t, onMySQL, "mysql", server.DSN("app"), server.Server)
-	})
-}
-
 func TestWaitEndsWhenTheDatabaseAnswersAndAtOnceWhenItNeverWill(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
 		if on.dialect == dialect.SQLite {
 			return
 		}
-		provesAtEnd(t, on, "wrong user, wrong password, database missing")
+		provesAtEnd(t, on, "wrong user, database missing")
 		driverName, dsn := on.fresh(t)
 		if err := migrator(t, on, openDB(t, driverName, dsn), of(twoTables)).Wait(t.Context()); err != nil {
 			t.Error(err)
@@ -297,6 +230,69 @@ func TestWaitEndsWhenTheDatabaseAnswersAndAtOnceWhenItNeverWill(t *testing.T) {
 		user := strings.NewReplacer("postgres@", "nobody_here@", "root@", "nobody_here:wrong@").Replace(dsn)
 		if err := migrator(t, on, openDB(t, driverName, user), of(twoTables)).Wait(ctx); err == nil || ctx.Err() != nil {
 			t.Errorf("a user that isn't there: %v", err)
+		}
+	})
+}
+
+// wrongly changes the user of a connection string, and gives it a password.
+func wrongly(t *testing.T, on target, dsn, user, password string) string {
+	t.Helper()
+	if isMySQL(on) {
+		config, err := mysql.ParseDSN(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.User, config.Passwd = user, password
+		return config.FormatDSN()
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(user, password)
+	return u.String()
+}
+
+func TestAWrongPasswordEndsWaitAtOnceAndIsntShown(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "a wrong password")
+		driverName, dsn := on.fresh(t)
+		db := openDB(t, driverName, dsn)
+		user, right, wrong := fmt.Sprintf("known%d", databases.Add(1)), "right-one", "wrong-one"
+		if on.dialect == dialect.Postgres {
+			if os.Getenv("BUFFKIT_TEST_POSTGRES_URL") != "" {
+				t.Skip("the server of BUFFKIT_TEST_POSTGRES_URL may let everyone in")
+			}
+			user = servers.WithPassword
+			mustExec(t, db, "CREATE ROLE "+user+" LOGIN PASSWORD '"+right+"'")
+			t.Cleanup(func() {
+				if _, err := db.Exec("DROP ROLE " + user); err != nil {
+					t.Error(err)
+				}
+			})
+		} else {
+			mustExec(t, db, "CREATE USER "+user+"@'%' IDENTIFIED BY '"+right+"'", "CREATE USER "+user+"@localhost IDENTIFIED BY '"+right+"'")
+			var name string
+			if err := db.QueryRow("SELECT DATABASE()").Scan(&name); err != nil {
+				t.Fatal(err)
+			}
+			mustExec(t, db, "GRANT ALL ON "+name+".* TO "+user+"@'%'", "GRANT ALL ON "+name+".* TO "+user+"@localhost")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := migrator(t, on, openDB(t, driverName, wrongly(t, on, dsn, user, right)), of(twoTables)).Wait(ctx); err != nil {
+			t.Errorf("the right password: %v", err)
+		}
+		m := migrator(t, on, openDB(t, driverName, wrongly(t, on, dsn, user, wrong)), of(twoTables))
+		_, up := m.Up(ctx)
+		for what, err := range map[string]error{"wait": m.Wait(ctx), "up": up} {
+			if err == nil || ctx.Err() != nil || strings.Contains(err.Error(), wrong) {
+				t.Errorf("%s: %v", what, err)
+			}
+			t.Log(err)
+		}
+		if has(t, db, "buffkit_migrations") {
+			t.Error("something ran")
 		}
 	})
 }

@@ -4,6 +4,7 @@ go 1.25.0
 
 require (
 	github.com/buffkit/buffkit v0.0.0
+	github.com/creack/pty v1.1.24
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/jackc/pgx/v5 v5.12.0
 	modernc.org/sqlite v1.58.0

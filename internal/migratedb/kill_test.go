@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/buffkit/buffkit/migrate/dialect"
 )
 
 // twelve is a migration that tells when one of its statements was executed twice or not at all.
@@ -63,40 +65,72 @@ func killedAt(t *testing.T, cmd *exec.Cmd) bool {
 	return false
 }
 
+// sample is a set of migrations that tells when something was executed twice, or not at all.
+type sample struct {
+	name  string
+	pairs []string
+}
+
+// samples are a migration of twelve statements that can be rolled back, and one that can't, on each database. MySQL and MariaDB roll back data
+// statements alone.
+func samples(on target) []sample {
+	alone := twelve("-- no-transaction\n")
+	if on.dialect == dialect.Postgres {
+		alone = concurrently(alone)
+	}
+	atomic := sample{"a transaction", []string{"1_twelve.up.sql", twelve(""), "1_twelve.down.sql", undoTwelve(on)}}
+	if isMySQL(on) {
+		atomic = sample{"a transaction", []string{"1_tables.up.sql", "CREATE TABLE t (n int NOT NULL);\nCREATE TABLE u (n int);\n", "2_data.up.sql", twelveRows(),
+			"2_data.down.sql", "DELETE FROM t;\n"}}
+	}
+	return []sample{atomic, {"no transaction", []string{"1_twelve.up.sql", alone, "1_twelve.down.sql", undoTwelve(on)}}}
+}
+
+// twelveRows leads to the rows of twelve, by data statements alone.
+func twelveRows() string {
+	var b strings.Builder
+	for _, n := range []int{2, 3, 4, 5, 8, 9, 10, 11, 12, 13} {
+		fmt.Fprintf(&b, "INSERT INTO t VALUES (%d);\n", n)
+	}
+	b.WriteString("UPDATE t SET n = n + 1 WHERE n > 11;\nDELETE FROM t WHERE n > 12;\n")
+	return b.String()
+}
+
+// eachSample runs a test of each sample.
+func eachSample(t *testing.T, on target, test func(t *testing.T, s sample)) {
+	t.Helper()
+	for _, s := range samples(on) {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
+	}
+}
+
 // A runner is killed behind everything that it says to the database, its own bookkeeping included: what it was doing is finished by the
 // next one, and nothing is done twice.
 func TestAfterKillMinus9AtAnyBoundaryTheNextUpFinishes(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
-		scripts := map[string]string{"transaction": twelve("")}
-		switch on.name {
-		case "sqlite":
-			scripts["no transaction"] = twelve("-- no-transaction\n")
-		case "postgres":
-			scripts["no transaction"] = concurrently(twelve("-- no-transaction\n"))
-		}
-		for name, script := range scripts {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				folder := inFolder(t, "1_twelve.up.sql", script, "1_twelve.down.sql", undoTwelve(on))
-				boundaries := 0
-				driverName, dsn := on.fresh(t)
-				for n := 1; ; n++ {
-					if n > 1 && on.wipe == nil {
-						driverName, dsn = on.fresh(t)
-					}
-					if !killedAt(t, runner(t, on, driverName, dsn, folder, "up", n, "after")) {
-						break
-					}
-					boundaries = n
-					finishes(t, on, driverName, dsn, folder, n)
+		eachSample(t, on, func(t *testing.T, s sample) {
+			folder := inFolder(t, s.pairs...)
+			boundaries := 0
+			driverName, dsn := on.fresh(t)
+			for n := 1; ; n++ {
+				if n > 1 && on.wipe == nil {
+					driverName, dsn = on.fresh(t)
 				}
-				if boundaries < 20 {
-					t.Errorf("only %d boundaries", boundaries)
+				if !killedAt(t, runner(t, on, driverName, dsn, folder, "up", n, "after")) {
+					break
 				}
-				t.Logf("%d boundaries", boundaries)
-				proves(t, on, "kill -9 of the runner after each thing it says, "+name, boundaries)
-			})
-		}
+				boundaries = n
+				finishes(t, on, driverName, dsn, folder, n)
+			}
+			if boundaries < 20 {
+				t.Errorf("only %d boundaries", boundaries)
+			}
+			t.Logf("%d boundaries", boundaries)
+			proves(t, on, "kill -9 of the runner, "+s.name, boundaries)
+		})
 	})
 }
 
@@ -120,7 +154,7 @@ func TestAfterKillMinus9DuringDownTheNextUpFinishesIt(t *testing.T) {
 						t.Fatal(err)
 					}
 					if !killedAt(t, runner(t, on, driverName, dsn, folder, "down", n, "after")) {
-						proves(t, on, "kill -9 of the runner during down", n-1)
+						proves(t, on, "kill -9 of the runner, during down", n-1)
 						t.Logf("%d boundaries", n-1)
 						return
 					}
@@ -144,7 +178,11 @@ func finishes(t *testing.T, on target, driverName, dsn, folder string, n int) {
 	if !has(t, db, "u") {
 		t.Fatalf("killed at %d: the table u isn't there", n)
 	}
-	if rows := number(t, db, "SELECT count(*) FROM buffkit_migrations WHERE state = 'applied'"); rows != 1 {
+	migrations, err := filepath.Glob(filepath.Join(folder, "*.up.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := number(t, db, "SELECT count(*) FROM buffkit_migrations WHERE state = 'applied'"); rows != len(migrations) {
 		t.Fatalf("killed at %d: the ledger has %d rows", n, rows)
 	}
 	if rows := number(t, db, "SELECT count(*) FROM buffkit_migrations_journal"); rows != 0 {

@@ -61,7 +61,7 @@ func rounds() int {
 
 func TestSixtyFourRunnersAtOnceApplyOnce(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
-		t.Cleanup(func() { proves(t, on, "64 runners at once, so many rounds", rounds()) })
+		t.Cleanup(func() { proves(t, on, "64 runners at once, rounds", rounds()) })
 		for round := range rounds() {
 			driverName, dsn := on.fresh(t)
 			fsys := files(slowIndex(on)...)

@@ -2,11 +2,14 @@ package migratedb
 
 import (
 	"database/sql"
+	"flag"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +30,12 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv(childVar) != "" {
 		os.Exit(child())
+	}
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		if err := f.Value.Set(strconv.Itoa(4 * runtime.GOMAXPROCS(0))); err != nil { // most of the time they wait for servers
+			panic(err)
+		}
 	}
 	slog.SetDefault(slog.New(slog.DiscardHandler))              // the examples have no logger
 	if err := mysql.SetLogger(&mysql.NopLogger{}); err != nil { // it would tell each connection that a test kills
@@ -244,6 +253,9 @@ func quiet(t *testing.T) *slog.Logger {
 }
 
 func dirFS(folder string) fs.FS { return os.DirFS(folder) }
+
+// thorough tells whether each fault is to happen at each boundary, which takes ten minutes: make fault-matrix.
+func thorough() bool { return os.Getenv("BUFFKIT_TEST_ALL") != "" }
 
 // isMySQL tells whether DDL commits by itself.
 func isMySQL(on target) bool { return on.dialect == dialect.MySQL || on.dialect == dialect.MariaDB }

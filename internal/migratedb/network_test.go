@@ -2,6 +2,7 @@ package migratedb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,9 @@ import (
 	"testing"
 
 	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // cable is a TCP proxy that can go dead: what is sent then arrives nowhere, and nobody is told.
@@ -18,6 +22,7 @@ type cable struct {
 	net.Listener
 	to   string
 	dead atomic.Bool
+	away atomic.Bool // nobody gets through any more, and is told
 
 	mu    sync.Mutex // guards what follows
 	conns []net.Conn
@@ -47,7 +52,11 @@ func (c *cable) accept() {
 			return
 		}
 		out, err := net.Dial("tcp", c.to)
-		if err != nil {
+		if err == nil && c.away.Load() {
+			err = out.Close()
+			_ = in.Close()
+		}
+		if err != nil || c.away.Load() {
 			_ = in.Close()
 			continue
 		}
@@ -87,68 +96,134 @@ func (c *cable) cut() {
 	c.conns = nil
 }
 
-// overCable is a fresh database of PostgreSQL behind a cable.
-func overCable(t *testing.T) (c *cable, dsn, direct string) {
+// overCable is a fresh database behind a cable.
+func overCable(t *testing.T, on target) (c *cable, driverName, dsn, direct string) {
 	t.Helper()
-	_, direct = onPostgres.fresh(t)
+	driverName, direct = on.fresh(t)
+	if isMySQL(on) {
+		config, err := mysql.ParseDSN(direct)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = newCable(t, config.Addr)
+		config.Addr = c.Addr().String()
+		return c, driverName, config.FormatDSN(), direct
+	}
 	u, err := url.Parse(direct)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c = newCable(t, u.Host)
 	u.Host = c.Addr().String()
-	return c, u.String(), direct
+	return c, driverName, u.String(), direct
 }
 
-func TestWhenTheNetworkIsCutNothingIsLeftAndTheNextUpFinishes(t *testing.T) {
-	t.Parallel()
-	provesAtEnd(t, onPostgres, "the network is cut")
-	c, dsn, direct := overCable(t)
-	fsys := files("1_a.up.sql", "CREATE TABLE a (n int);\nSELECT pg_sleep(3600);\n")
-	ended := make(chan error, 1)
-	m := migrator(t, onPostgres, openDB(t, "pgx", dsn), of(fsys))
-	go func() {
-		_, err := m.Up(context.Background())
-		ended <- err
-	}()
-	db := openDB(t, "pgx", direct)
-	until(t, "the statement that takes long", func() bool { return isRunning(t, onPostgres, db, "3600") })
-	c.cut()
-	err := <-ended
-	var failed *migrate.StepError
-	if !errors.As(err, &failed) || failed.Left != migrate.LeftNothing {
-		t.Fatalf("%v", err)
-	}
-	t.Logf("\n%v", err)
-	if _, err := migrator(t, onPostgres, db, of(files("1_a.up.sql", "CREATE TABLE a (n int);\n"))).Up(t.Context()); err != nil { // waits for the server to notice
-		t.Error(err)
-	}
+// overNetwork runs a test on each database that has a server.
+func overNetwork(t *testing.T, test func(t *testing.T, on target)) {
+	t.Helper()
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect != dialect.SQLite {
+			test(t, on)
+		}
+	})
 }
 
-func TestWhenTheNetworkIsDeadAStopEndsTheRunAllTheSame(t *testing.T) {
-	t.Parallel()
-	provesAtEnd(t, onPostgres, "the network goes dead, and a stop")
-	c, dsn, direct := overCable(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ended := make(chan error, 1)
-	m := migrator(t, onPostgres, openDB(t, "pgx", dsn), of(files("1_a.up.sql", "CREATE TABLE a (n int);\nSELECT pg_sleep(3600);\n")))
+// networkStride is coprime to what repeats in a run: to end the connections, which the server does at each boundary, is nearly the same.
+func networkStride() int64 {
+	if thorough() {
+		return 1
+	}
+	return 7
+}
+
+func TestWhenTheNetworkIsCutAtAnyBoundaryTheStateIsToldAndTheNextUpFinishes(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		eachSample(t, on, func(t *testing.T, s sample) {
+			c, driverName, dsn, direct := overCable(t, on)
+			severedAtEach(t, on, driverName, dsn, direct, s, "the network is cut", networkStride(), c.cut, nil)
+		})
+	})
+}
+
+// Whoever can't reach the server any more can't find out what became of a COMMIT, and must not claim to know.
+func TestWhenTheServerIsOutOfReachFromAnyBoundaryOnTheStateIsToldAndTheNextUpFinishes(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		eachSample(t, on, func(t *testing.T, s sample) {
+			c, driverName, dsn, direct := overCable(t, on)
+			severedAtEach(t, on, driverName, dsn, direct, s, "the server is out of reach", networkStride(), func() {
+				c.away.Store(true)
+				c.cut()
+			}, func() { c.away.Store(false) })
+		})
+	})
+}
+
+// begun is a run over a cable in the middle of a statement that doesn't end.
+func begun(t *testing.T, on target, ctx context.Context) (c *cable, db *sql.DB, ended chan error) {
+	t.Helper()
+	c, driverName, dsn, direct := overCable(t, on)
+	ended = make(chan error, 1)
+	db = openDB(t, driverName, direct)
+	mustExec(t, db, "CREATE TABLE a (n int)")
+	m := migrator(t, on, openDB(t, driverName, dsn), of(files("1_b.up.sql", "CREATE TABLE b (n int);\n"+forever(on)+";\n")))
 	go func() {
 		_, err := m.Up(ctx)
 		ended <- err
 	}()
-	db := openDB(t, "pgx", direct)
-	until(t, "the statement that takes long", func() bool { return isRunning(t, onPostgres, db, "3600") })
-	c.dead.Store(true)
-	cancel()
-	err := <-ended
+	until(t, "the statement that takes long", func() bool { return isRunning(t, on, db, "3600") })
+	return c, db, ended
+}
+
+// leftPartly is what a run that lost its statement may say: DDL that commits by itself stays.
+func leftPartly(t *testing.T, on target, err error) *migrate.StepError {
+	t.Helper()
+	want := migrate.LeftNothing
+	if isMySQL(on) {
+		want = migrate.LeftPart
+	}
 	var failed *migrate.StepError
-	if !errors.Is(err, context.Canceled) || !errors.As(err, &failed) || failed.Left != migrate.LeftNothing {
+	if !errors.As(err, &failed) || failed.Left != want && failed.Left != migrate.LeftUnclear {
 		t.Fatalf("%v", err)
 	}
 	t.Logf("\n%v", err)
-	c.cut()
-	if _, err := migrator(t, onPostgres, db, of(files("1_a.up.sql", "CREATE TABLE a (n int);\n"))).Up(t.Context()); err != nil {
+	return failed
+}
+
+// goesOn lets the corrected file run, which waits until the server has noticed.
+func goesOn(t *testing.T, on target, db *sql.DB) {
+	t.Helper()
+	if _, err := migrator(t, on, db, of(files("1_b.up.sql", "CREATE TABLE b (n int);\nINSERT INTO a VALUES (7);\n"))).Up(t.Context()); err != nil {
 		t.Error(err)
 	}
+	if n := number(t, db, "SELECT count(*) FROM a"); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+func TestWhenTheNetworkIsCutWhileTheServerWorksTheNextUpFinishes(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "the network is cut while the server works")
+		c, db, ended := begun(t, on, context.Background())
+		c.cut()
+		leftPartly(t, on, <-ended)
+		goesOn(t, on, db)
+	})
+}
+
+func TestWhenTheNetworkIsDeadAStopEndsTheRunAllTheSame(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "the network goes dead while the server works, and a stop")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		c, db, ended := begun(t, on, ctx)
+		c.dead.Store(true)
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		} else {
+			leftPartly(t, on, err)
+		}
+		c.cut()
+		goesOn(t, on, db)
+	})
 }

@@ -2,6 +2,7 @@ package migratedb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -15,7 +16,6 @@ import (
 // Each of these is found before anything runs: the migration before it, which is fine, isn't applied either.
 func TestNothingRunsIfAnythingIsWrong(t *testing.T) {
 	t.Parallel()
-	provesAtEnd(t, onSQLite, "half a file")
 	const good = "CREATE TABLE good (id int);"
 	tests := []struct {
 		name    string
@@ -200,6 +200,50 @@ func TestALedgerThatAHandHasEditedIsRefused(t *testing.T) {
 				}
 			})
 		}
+		t.Run("a checksum changed", func(t *testing.T) {
+			t.Parallel()
+			db := on.open(t)
+			m := migrator(t, on, db, of(twoTables))
+			if _, err := m.Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			mustExec(t, db, "UPDATE buffkit_migrations SET checksum = 'x' WHERE version = '2'")
+			if _, err := m.Up(t.Context()); !errors.Is(err, migrate.ErrDrift) {
+				t.Errorf("%v", err)
+			}
+			if infos, err := m.Status(t.Context()); err != nil || !infos[1].Drifted {
+				t.Errorf("%+v, %v", infos, err)
+			}
+			if err := m.Repair(t.Context(), migrate.Repair{Ref: migrate.Ref{Version: "2"}, Action: migrate.RepairChecksum}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Up(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		t.Run("all of it deleted", func(t *testing.T) {
+			t.Parallel()
+			db := on.open(t)
+			m := migrator(t, on, db, of(twoTables))
+			if _, err := m.Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			mustExec(t, db, "DROP TABLE buffkit_migrations")
+			if _, err := m.Up(t.Context()); err == nil || !strings.Contains(err.Error(), "exists") {
+				t.Errorf("%v", err)
+			}
+			for _, version := range []migrate.Version{"1", "2"} {
+				if err := m.Repair(t.Context(), migrate.Repair{Ref: migrate.Ref{Version: version}, Action: migrate.RepairApplied}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if res, err := m.Up(t.Context()); err != nil || len(res.Steps) != 0 {
+				t.Errorf("%+v, %v", res, err)
+			}
+			if n := number(t, db, "SELECT count(*) FROM users"); n != 2 {
+				t.Errorf("%d rows", n)
+			}
+		})
 		t.Run("a row deleted", func(t *testing.T) {
 			t.Parallel()
 			db := on.open(t)
@@ -218,6 +262,72 @@ func TestALedgerThatAHandHasEditedIsRefused(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	})
+}
+
+// unfinished is a migration that an error has stopped behind its fourth statement.
+func unfinished(t *testing.T, on target) (db *sql.DB, whole migrate.Options) {
+	t.Helper()
+	db = on.open(t)
+	const begin = "-- no-transaction\nINSERT INTO x VALUES (1);\nCREATE TABLE a (n int);\nCREATE TABLE b (n int);\nINSERT INTO x VALUES (2);\n"
+	mustExec(t, db, "CREATE TABLE x (n int)")
+	_, err := migrator(t, on, db, of(files("1_a.up.sql", begin+"CREATE TABL c (n int);\n"))).Up(t.Context())
+	var failed *migrate.StepError
+	if !errors.As(err, &failed) || failed.Left != migrate.LeftPart || failed.Done != 4 {
+		t.Fatalf("%v", err)
+	}
+	return db, of(files("1_a.up.sql", begin+"CREATE TABLE c (n int);\n"))
+}
+
+func TestAJournalThatAHandHasEditedIsRefusedAndRepairEndsIt(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "the journal edited by hand")
+		for name, edit := range map[string]string{
+			"a gap":                       "DELETE FROM buffkit_migrations_journal WHERE first_no = 2",
+			"the first deleted":           "DELETE FROM buffkit_migrations_journal WHERE first_no = 1",
+			"a state that is none":        "UPDATE buffkit_migrations_journal SET state = 'ok' WHERE first_no = 2",
+			"doubt in the middle":         "UPDATE buffkit_migrations_journal SET state = 'intent' WHERE first_no = 2",
+			"a number that can't be":      "UPDATE buffkit_migrations_journal SET first_no = 0 WHERE first_no = 1",
+			"a number that is far beyond": "UPDATE buffkit_migrations_journal SET last_no = 999999 WHERE first_no = 4",
+			"another statement":           "UPDATE buffkit_migrations_journal SET marks = 'x' WHERE first_no = 3",
+			"a table that is gone":        "DROP TABLE buffkit_migrations_journal",
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				db, whole := unfinished(t, on)
+				mustExec(t, db, edit)
+				m := migrator(t, on, db, whole)
+				_, err := m.Up(t.Context())
+				var plan *migrate.PlanError
+				if !errors.As(err, &plan) || !errors.Is(err, migrate.ErrLedger) && !errors.Is(err, migrate.ErrDrift) {
+					t.Fatalf("%v", err)
+				}
+				if n := number(t, db, "SELECT count(*) FROM x"); n != 2 || has(t, db, "c") {
+					t.Errorf("%d rows: something ran", n)
+				}
+				mustExec(t, db, "CREATE TABLE c (n int)")
+				if err := m.Repair(t.Context(), migrate.Repair{Ref: migrate.Ref{Version: "1"}, Action: migrate.RepairApplied}); err != nil {
+					t.Fatal(err)
+				}
+				if res, err := m.Up(t.Context()); err != nil || len(res.Steps) != 0 {
+					t.Errorf("%+v, %v", res, err)
+				}
+			})
+		}
+	})
+}
+
+// Who deletes the row of an unfinished migration wants it to begin anew, and so does RepairForget.
+func TestAJournalWhoseRowWasDeletedIsForgotten(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db, whole := unfinished(t, on)
+		mustExec(t, db, "DELETE FROM buffkit_migrations", "DELETE FROM x", "DROP TABLE a", "DROP TABLE b")
+		if _, err := migrator(t, on, db, whole).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := number(t, db, "SELECT count(*) FROM x"); n != 2 || !has(t, db, "c") {
+			t.Errorf("%d rows", n)
+		}
 	})
 }
 

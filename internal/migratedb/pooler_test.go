@@ -59,6 +59,16 @@ func TestBehindAPoolerALeaseKeepsRunnersApart(t *testing.T) {
 	if n := number(t, db, "SELECT count(*) FROM t"); n != 2001 {
 		t.Errorf("%d rows", n)
 	}
+	t.Run("and the other lock is refused, since it would keep nobody out", func(t *testing.T) {
+		auto := opts
+		auto.Lock = migrate.AutoLock
+		auto.Sources = []migrate.Source{{FS: files(append(slowIndex(onPostgres), "5_more.up.sql", "CREATE TABLE more (n int);\n")...)}}
+		_, err := migrator(t, onPostgres, openDB(t, driverName, dsn), auto).Up(t.Context())
+		if !errors.Is(err, migrate.ErrPooler) || has(t, db, "more") {
+			t.Errorf("%v", err)
+		}
+		t.Log(err)
+	})
 	t.Run("and leaves the shared connections as they were", func(t *testing.T) {
 		for range 20 {
 			var timeout, name string
@@ -90,6 +100,37 @@ func TestBehindAPoolerALeaseKeepsRunnersApart(t *testing.T) {
 		until(t, "that the server stops it", func() bool { return !isRunning(t, onPostgres, db, "3600") })
 		if has(t, db, "five") {
 			t.Error("a part of it is left")
+		}
+	})
+}
+
+// What a proxy of MySQL's that shares connections needs is the lease, as with PostgreSQL. A plain one needs nothing: the tests over a cable.
+func TestALeaseKeepsRunnersApartOnEachServer(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "8 runners at once, with a lease")
+		driverName, dsn := on.fresh(t)
+		opts := of(files(slowIndex(on)...))
+		opts.Lock = migrate.LeaseLock
+		var all sync.WaitGroup
+		var applied sync.Map
+		for range 8 {
+			m := migrator(t, on, openDB(t, driverName, dsn), opts)
+			all.Go(func() {
+				res, err := m.Up(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, s := range res.Steps {
+					if _, twice := applied.LoadOrStore(s.Ref, true); twice {
+						t.Errorf("%v was applied twice", s.Ref)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if n := number(t, openDB(t, driverName, dsn), "SELECT count(*) FROM t"); n != 2001 {
+			t.Errorf("%d rows", n)
 		}
 	})
 }

@@ -124,7 +124,7 @@ func TestWriteAheadLogIsTurnedOnOutsideOfATransaction(t *testing.T) {
 
 func TestAFullDiskLeavesNothing(t *testing.T) {
 	t.Parallel()
-	provesAtEnd(t, onSQLite, "no more room")
+	provesAtEnd(t, onSQLite, "the database may not grow")
 	driverName, dsn := onSQLite.fresh(t)
 	db := openDB(t, driverName, dsn)
 	if _, err := migrator(t, onSQLite, db, of(files("1_a.up.sql", "CREATE TABLE a (t text);"))).Up(t.Context()); err != nil {

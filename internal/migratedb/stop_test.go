@@ -143,6 +143,7 @@ func TestALockThatIsntHadInTimeIsAskedForAgainAndTheBlockerNamed(t *testing.T) {
 
 func TestAWriterInTheWayIsWaitedFor(t *testing.T) {
 	t.Parallel()
+	provesAtEnd(t, onSQLite, "lock timeout, blocked by another transaction")
 	driverName, dsn := onSQLite.fresh(t)
 	db := openDB(t, driverName, dsn)
 	mustExec(t, db, "CREATE TABLE a (n int)")
@@ -153,6 +154,13 @@ func TestAWriterInTheWayIsWaitedFor(t *testing.T) {
 	defer writer.Close()
 	if _, err := writer.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
+	}
+	short := of(twoTables)
+	short.LockWait = time.Millisecond
+	if _, err := migrator(t, onSQLite, db, short).Up(t.Context()); err == nil || has(t, db, "users") {
+		t.Errorf("who doesn't want to wait: %v", err)
+	} else {
+		t.Log(err)
 	}
 	ended := make(chan error, 1)
 	m := migrator(t, onSQLite, db, of(twoTables))
@@ -203,27 +211,32 @@ func TestAfterABackendIsKilledAtAnyBoundaryTheStateIsToldAndTheNextUpFinishes(t 
 		if on.dialect == dialect.SQLite {
 			return // it has no server
 		}
-		scripts := map[string]string{"transaction": twelve("")}
-		if on.dialect == dialect.Postgres {
-			scripts["no transaction"] = concurrently(twelve("-- no-transaction\n"))
-		}
-		for name, script := range scripts {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				folder := inFolder(t, "1_twelve.up.sql", script, "1_twelve.down.sql", undoTwelve(on))
-				driverName, dsn := on.fresh(t)
-				told := map[migrate.Left]int{}
-				for n := int64(1); ; n++ {
-					if !backendKilledAt(t, on, driverName, dsn, folder, n, told) {
-						proves(t, on, "the server ends the runner's connections, "+name, int(n-1))
-						break
-					}
-					finishes(t, on, driverName, dsn, folder, int(n))
-				}
-				t.Logf("told: %v", told)
-			})
-		}
+		eachSample(t, on, func(t *testing.T, s sample) {
+			driverName, dsn := on.fresh(t)
+			admin := openDB(t, driverName, dsn)
+			admin.SetMaxOpenConns(1)
+			severedAtEach(t, on, driverName, dsn, dsn, s, "the server ends the runner's connections", 1, func() { backends(t, on, admin) }, nil)
+		})
 	})
+}
+
+// severedAtEach has something done to the connections of a run before each thing that it says, or of some, undoes it, and lets the next run finish.
+func severedAtEach(t *testing.T, on target, driverName, dsn, direct string, s sample, fault string, stride int64, sever, mend func()) {
+	t.Helper()
+	folder := inFolder(t, s.pairs...)
+	told := map[migrate.Left]int{}
+	for n, tried := int64(1), 0; ; n, tried = n+stride, tried+1 {
+		reached := severedAt(t, on, driverName, dsn, direct, folder, n, told, sever)
+		if mend != nil {
+			mend()
+		}
+		if !reached {
+			proves(t, on, fault+", "+s.name, tried)
+			t.Logf("%d boundaries, told: %v", tried, told)
+			return
+		}
+		finishes(t, on, driverName, direct, folder, int(n))
+	}
 }
 
 // rowsBehind is how many rows the table t has behind so many statements of twelve.
@@ -231,17 +244,14 @@ func rowsBehind(done int) int {
 	return max(0, min(done, 5)-1) + max(0, min(done, 11)-7)
 }
 
-// backendKilledAt tells whether the run came as far as n.
-func backendKilledAt(t *testing.T, on target, driverName, dsn, folder string, n int64, told map[migrate.Left]int) bool {
+// severedAt tells whether the run came as far as n.
+func severedAt(t *testing.T, on target, driverName, dsn, direct, folder string, n int64, told map[migrate.Left]int, sever func()) bool {
 	t.Helper()
-	admin := openDB(t, driverName, dsn)
-	admin.SetMaxOpenConns(1)
-	defer admin.Close()
 	reached := false
 	w := &wire{before: func(at int64, _ string) {
 		if at == n {
 			reached = true
-			backends(t, on, admin)
+			sever()
 		}
 	}}
 	db, err := w.open(driverName, dsn)
@@ -253,18 +263,35 @@ func backendKilledAt(t *testing.T, on target, driverName, dsn, folder string, n 
 	var failed *migrate.StepError
 	if errors.As(err, &failed) {
 		told[failed.Left]++
-		rows := 0
-		if has(t, admin, "t") {
-			rows = number(t, admin, "SELECT count(*) FROM t")
-		}
-		switch {
-		case failed.Left == migrate.LeftNothing && has(t, admin, "t"), failed.Left == migrate.LeftAll && rows != 8:
-			t.Fatalf("killed at %d, it says that it left %s, and there are %d rows: %v", n, failed.Left, rows, err)
-		case failed.Left == migrate.LeftPart && (rows != rowsBehind(failed.Done) || has(t, admin, "u") != (failed.Done >= 7)):
-			t.Fatalf("killed at %d, it says that %d statements took effect, and there are %d rows: %v", n, failed.Done, rows, err)
-		}
+		toldTheTruth(t, openDB(t, driverName, direct), n, failed)
 	}
 	return reached
+}
+
+// toldTheTruth compares what a failed run says of a sample with what is in the database.
+func toldTheTruth(t *testing.T, db *sql.DB, n int64, failed *migrate.StepError) {
+	t.Helper()
+	defer db.Close()
+	rows, table, second := 0, has(t, db, "t"), has(t, db, "u")
+	if table {
+		rows = number(t, db, "SELECT count(*) FROM t")
+	}
+	right := true
+	switch {
+	case failed.Left == migrate.LeftNothing && failed.Ref.Version == "2":
+		right = rows == 0 && table && second
+	case failed.Left == migrate.LeftNothing:
+		right = !table && !second
+	case failed.Left == migrate.LeftAll:
+		right = rows == 8 && second
+	case failed.Left == migrate.LeftPart && failed.Of == 2:
+		right = table == (failed.Done >= 1) && second == (failed.Done >= 2)
+	case failed.Left == migrate.LeftPart:
+		right = rows == rowsBehind(failed.Done) && second == (failed.Done >= 7)
+	}
+	if !right {
+		t.Fatalf("at %d, it says that it left %s, %d statements done; t is there: %v, with %d rows, u: %v: %v", n, failed.Left, failed.Done, table, rows, second, failed)
+	}
 }
 
 // An answer to COMMIT that gets lost leaves the client in the dark: the runner finds out, and tells what is.

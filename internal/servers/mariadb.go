@@ -20,8 +20,9 @@ type MariaDBServer struct {
 }
 
 // MariaDB starts MariaDB, or takes that of BUFFKIT_TEST_MARIADB_DSN, in the form user:password@tcp(host:port)/database.
-func MariaDB() (*MariaDBServer, error) {
-	if given := os.Getenv("BUFFKIT_TEST_MARIADB_DSN"); given != "" {
+func MariaDB(opts ...Option) (*MariaDBServer, error) {
+	o := optionsOf(opts)
+	if given := o.given("BUFFKIT_TEST_MARIADB_DSN"); given != "" {
 		at := strings.LastIndex(given, "/")
 		if at < 0 {
 			return nil, errors.New("BUFFKIT_TEST_MARIADB_DSN: write it as user:password@tcp(host:port)/database")
@@ -40,7 +41,7 @@ func MariaDB() (*MariaDBServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newServer("mariadb")
+	s, err := newServer("mariadb", o)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func MariaDB() (*MariaDBServer, error) {
 	}
 	s.command = func() *exec.Cmd {
 		return s.program(mariadbd, "--no-defaults", "--datadir="+data, "--port="+strconv.Itoa(s.Port), "--bind-address=127.0.0.1", "--socket="+socket,
-			"--pid-file="+filepath.Join(s.Dir, "pid"), "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--max-connections=300")
+			"--pid-file="+filepath.Join(s.Dir, "pid"), "--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--max-connections=300", "--skip-stack-trace")
 	}
 	s.stop = syscall.SIGTERM
 	s.ready = func() error { return s.run(admin, "--no-defaults", "--socket="+socket, "-uroot", "ping") }

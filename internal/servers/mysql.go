@@ -21,8 +21,9 @@ type MySQLServer struct {
 
 // MySQL starts MySQL, or takes that of BUFFKIT_TEST_MYSQL_DSN, in the form user:password@tcp(host:port)/database. The program is the one that
 // ci/mysql.sh has unpacked into the user's cache, or else a mysqld that is installed and isn't MariaDB's.
-func MySQL() (*MySQLServer, error) {
-	if given := os.Getenv("BUFFKIT_TEST_MYSQL_DSN"); given != "" {
+func MySQL(opts ...Option) (*MySQLServer, error) {
+	o := optionsOf(opts)
+	if given := o.given("BUFFKIT_TEST_MYSQL_DSN"); given != "" {
 		at := strings.LastIndex(given, "/")
 		if at < 0 {
 			return nil, errors.New("BUFFKIT_TEST_MYSQL_DSN: write it as user:password@tcp(host:port)/database")
@@ -33,7 +34,7 @@ func MySQL() (*MySQLServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newServer("mysql")
+	s, err := newServer("mysql", o)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func MySQL() (*MySQLServer, error) {
 	}
 	s.command = func() *exec.Cmd {
 		return program("--port="+strconv.Itoa(s.Port), "--bind-address=127.0.0.1", "--socket="+socket, "--mysqlx=OFF", "--pid-file="+filepath.Join(s.Dir, "pid"),
-			"--innodb-flush-log-at-trx-commit=0", "--skip-log-bin", "--innodb-buffer-pool-size=32M", "--performance-schema=OFF", "--max-connections=300")
+			"--innodb-flush-log-at-trx-commit=2", "--skip-log-bin", "--innodb-redo-log-capacity=8M", "--innodb-buffer-pool-size=32M", "--performance-schema=OFF", "--max-connections=300")
 	}
 	s.stop = syscall.SIGTERM
 	s.ready = s.answers

@@ -19,7 +19,7 @@ func PgBouncer(db *PostgresDB) (*PostgresDB, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newServer("pgbouncer")
+	s, err := newServer("pgbouncer", options{})
 	if err != nil {
 		return nil, err
 	}

@@ -37,12 +37,36 @@ type Server struct {
 // startTime is how long a server may take to answer: an empty one does in a second, on a busy machine in a few.
 const startTime = 60 * time.Second
 
-func newServer(name string) (*Server, error) {
+// Option changes how a server is started.
+type Option func(*options)
+
+type options struct{ parent string }
+
+// In puts the server's data into a folder of its own within another one, instead of the system's for temporary files. The server is a
+// private one then, whatever the environment names.
+func In(dir string) Option { return func(o *options) { o.parent = dir } }
+
+func optionsOf(all []Option) (o options) {
+	for _, set := range all {
+		set(&o)
+	}
+	return o
+}
+
+// given is the server that the environment names, if it may be that one.
+func (o options) given(variable string) string {
+	if o.parent != "" {
+		return ""
+	}
+	return os.Getenv(variable)
+}
+
+func newServer(name string, o options) (*Server, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "buffkit-"+name+"-")
+	dir, err := os.MkdirTemp(o.parent, "buffkit-"+name+"-")
 	if err != nil {
 		return nil, err
 	}
