@@ -62,6 +62,11 @@ var architecture = map[string]imports{
 		{"migrate/lexer", "statements are recognized from their tokens"},
 		{"migrate/source", "scripts with their headers, lint:allow among them"},
 	}},
+	"migrate/seed": {code: []edge{
+		{"migrate", "a seed is a migration of a source of its own: the same ledger, lock and plan"},
+		{"migrate/dialect", "an upsert is spelled differently in each"},
+		{"migrate/source", "the headers, and the files that are SQL"},
+	}},
 	"migrate/source": {code: []edge{
 		{"migrate/dialect", "a file may be for one database alone"},
 		{"migrate/lexer", "headers and sections are comments, and only a lexer knows what is one"},

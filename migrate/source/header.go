@@ -3,6 +3,7 @@ package source
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -139,6 +140,16 @@ func late(s lexer.Statement, begun bool) error {
 			Hint: "move it to the top of the file or section", Line: token.Text, Column: 1, Err: ErrHeader}
 	}
 	return nil
+}
+
+// Parse takes a line of a header without what makes it a comment, for files that aren't SQL. known is false for one that is no header.
+func (h *Header) Parse(line string) (known bool, err error) {
+	before := *h
+	msg, hint := h.add(lexer.Token{Kind: lexer.LineComment, Text: "-- " + line})
+	if msg != "" {
+		return false, fmt.Errorf("%s: %s", msg, hint)
+	}
+	return !reflect.DeepEqual(before, *h), nil
 }
 
 // fields splits at commas and white space.
