@@ -62,6 +62,20 @@ var architecture = map[string]imports{
 		{"migrate/lexer", "statements are recognized from their tokens"},
 		{"migrate/source", "scripts with their headers, lint:allow among them"},
 	}},
+	"migrate/lint/live": {code: []edge{
+		{"migrate", "a check of its plans; the runner itself knows no linter"},
+		{"migrate/dialect", "each server is asked in its own way"},
+		{"migrate/lint", "the rules"},
+	}},
+	"migrate/pattern": {
+		code: []edge{
+			{"migrate/dialect", "a pattern is written for each database"},
+			{"migrate/lint", "which names are reserved words"},
+		},
+		tests: []edge{
+			{"migrate/source", "what is generated is read as it stands, and passes our own rules"},
+		},
+	},
 	"migrate/seed": {code: []edge{
 		{"migrate", "a seed is a migration of a source of its own: the same ledger, lock and plan"},
 		{"migrate/dialect", "an upsert is spelled differently in each"},
