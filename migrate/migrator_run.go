@@ -81,8 +81,10 @@ func (r *run) execute(ctx context.Context, plan *Plan, res *Result) error {
 	if plan.Empty() {
 		return nil
 	}
-	for _, w := range plan.Warnings {
-		r.m.log.WarnContext(ctx, "migrate: "+w)
+	if r.m.opts.Hooks.Planned == nil { // it gets them
+		for _, w := range plan.Warnings {
+			r.m.log.WarnContext(ctx, "migrate: "+w)
+		}
 	}
 	r.m.opts.Hooks.planned(plan)
 	if plan.first || !r.l.journalExists || !r.l.appExists {
