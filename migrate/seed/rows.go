@@ -18,7 +18,7 @@ type row struct {
 	size    int // about, in bytes
 }
 
-// rows are read one by one; io.EOF is behind the last one.
+// rows are read one by one; io.EOF itself is behind the last one. An error around it is a file that ends too early.
 type rows interface{ next() (row, error) }
 
 // format makes rows of a text.

@@ -2,7 +2,6 @@ package seed
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -26,7 +25,7 @@ func all(name, text string) (lines []string, err error) {
 	defer file.Close()
 	for {
 		r, err := rows.next()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			return lines, nil
 		}
 		if err != nil {
@@ -69,6 +68,9 @@ func TestBadDataIsToldWithItsLine(t *testing.T) {
 		{"no object", "1_a.jsonl", "{\"a\":1}\n[1]\n", "line 2: a row is an object"},
 		{"an object in a .json", "1_a.json", "{\"a\":1}", "one list of objects"},
 		{"a list that ends", "1_a.json", "[{\"a\":1}", "behind object 1"},
+		{"an object that ends in a list", "1_a.json", "[{\"a\":1}, {\"a\":", "object 2"},
+		{"a line that ends", "1_a.jsonl", "{\"a\":1}\n{\"a\": 2", "line 2"},
+		{"an empty .json", "1_a.json", "", "one list of objects"},
 		{"a header that isn't one", "1_a.csv", "# keys: a\na\n1\n", "is no header"},
 		{"no version", "a.csv", "a\n1\n", "VERSION_TABLE.csv"},
 	} {
