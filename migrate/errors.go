@@ -38,6 +38,10 @@ var (
 	ErrUnclear = errors.New("migrate: unclear whether a statement was executed")
 	// ErrChanged: a file changed between the plan and the run.
 	ErrChanged = errors.New("migrate: the file changed while it ran")
+	// ErrApp: the schema needs a newer version of the app. The error is an *AppError.
+	ErrApp = errors.New("migrate: the app is too old for this schema")
+	// ErrCheck: Options.Check has something against the plan.
+	ErrCheck = errors.New("migrate: refused by a check")
 	// ErrForeignKeys: a migration of SQLite would leave rows that refer to nothing.
 	ErrForeignKeys = errors.New("migrate: broken references")
 )

@@ -9,7 +9,7 @@ import (
 type Hooks struct {
 	// Waiting is called when another runner holds the lock, and again every few seconds.
 	Waiting func(Holder)
-	// Planned is called with what will be run, under the lock.
+	// Planned is called with what will be run, under the lock. Without it the plan's warnings are logged.
 	Planned func(*Plan)
 	// Began is called before a step.
 	Began func(*Step)

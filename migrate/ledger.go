@@ -21,6 +21,7 @@ const (
 	Undoing  State = "undoing"  // its down was begun, and not finished
 	Pending  State = "pending"
 	Skipped  State = "skipped" // not for this environment
+	Changed  State = "changed" // repeatable, and to be run again
 )
 
 // Where a row of the ledger comes from. Other tools' ledgers have origins of their own.
@@ -44,6 +45,7 @@ type row struct {
 	origin     string
 	runner     string
 	hasDown    bool
+	app        string  // the oldest version of the app that works with it; may be empty
 	journal    []entry // in the order of first
 	noJournal  bool    // its table is gone
 }
@@ -149,6 +151,7 @@ type ledger struct {
 	table, journal string // quoted
 	lease          string
 	journalExists  bool
+	appExists      bool // the column requires_app, which older ledgers don't have
 }
 
 // openLedger finds out where the tables are.
@@ -172,7 +175,11 @@ func (m *Migrator) openLedger(ctx context.Context, q querier) (*ledger, error) {
 var ledgerColumns = []string{"source", "version", "name", "seq", "state", "checksum", "statements", "applied_at", "duration_us",
 	"rows_affected", "origin", "runner", "down_sql", "timings"}
 
-const maxChecksum = 80
+// What further columns hold.
+const (
+	maxChecksum = 80
+	maxApp      = 64
+)
 
 // create makes the tables if they aren't there. It is called under the lock.
 func (l *ledger) create(ctx context.Context, q querier) error {
@@ -183,7 +190,7 @@ func (l *ledger) create(ctx context.Context, q querier) error {
 			"  name " + t.text(maxName) + " NOT NULL,\n  seq BIGINT NOT NULL,\n  state " + t.text(16) + " NOT NULL,\n" +
 			"  checksum " + t.text(maxChecksum) + " NOT NULL,\n  statements INTEGER NOT NULL,\n  applied_at " + t.text(32) + " NOT NULL,\n" +
 			"  duration_us BIGINT NOT NULL,\n  rows_affected BIGINT NOT NULL,\n  origin " + t.text(64) + " NOT NULL,\n" +
-			"  runner " + t.text(255) + " NOT NULL,\n  down_sql " + t.long + " NULL,\n  timings " + t.long + " NULL,\n" +
+			"  runner " + t.text(255) + " NOT NULL,\n  down_sql " + t.long + " NULL,\n  timings " + t.long + " NULL,\n  requires_app " + t.text(maxApp) + " NULL,\n" +
 			"  PRIMARY KEY (source, version)\n)" + t.options,
 		"CREATE TABLE IF NOT EXISTS " + l.journal + " (\n" +
 			"  source " + t.key(maxSourceName) + " NOT NULL,\n  version " + t.key(maxVersion) + " NOT NULL,\n" +
@@ -197,6 +204,19 @@ func (l *ledger) create(ctx context.Context, q querier) error {
 			return fmt.Errorf("migrate: create the ledger %s: %w", l.table, err)
 		}
 	}
+	return l.addApp(ctx, q)
+}
+
+// addApp adds the column that a ledger of an older version lacks.
+func (l *ledger) addApp(ctx context.Context, q querier) error {
+	columns, err := l.columns(ctx, q, l.schema, l.plain)
+	if err == nil && !slices.Contains(columns, "requires_app") {
+		_, err = q.ExecContext(ctx, "ALTER TABLE "+l.table+" ADD COLUMN requires_app "+l.types().text(maxApp)+" NULL")
+	}
+	if err != nil {
+		return fmt.Errorf("migrate: add requires_app to the ledger %s: %w", l.table, err)
+	}
+	l.appExists = true
 	return nil
 }
 
@@ -223,6 +243,7 @@ func (l *ledger) find(ctx context.Context, q querier) (exists bool, err error) {
 				ErrLedger, l.table, c)
 		}
 	}
+	l.appExists = slices.Contains(columns, "requires_app")
 	columns, err = l.columns(ctx, q, l.schema, l.plain+"_journal")
 	if err != nil {
 		return false, fmt.Errorf("migrate: look for the journal: %w", err)
@@ -249,8 +270,12 @@ func (l *ledger) read(ctx context.Context, q querier) (*book, error) {
 }
 
 func (l *ledger) readRows(ctx context.Context, q querier, b *book) error {
+	app := "''"
+	if l.appExists {
+		app = "COALESCE(requires_app, '')"
+	}
 	rows, err := q.QueryContext(ctx, "SELECT source, version, name, seq, state, checksum, statements, applied_at, duration_us, rows_affected, origin, runner,"+
-		" CASE WHEN down_sql IS NULL THEN 0 ELSE 1 END FROM "+l.table+" ORDER BY seq")
+		" CASE WHEN down_sql IS NULL THEN 0 ELSE 1 END, "+app+" FROM "+l.table+" ORDER BY seq")
 	if err != nil {
 		return fmt.Errorf("migrate: read the ledger: %w", err)
 	}
@@ -259,7 +284,7 @@ func (l *ledger) readRows(ctx context.Context, q querier, b *book) error {
 		r := &row{}
 		var took int64
 		if err := rows.Scan(&r.ref.Source, &r.ref.Version, &r.name, &r.seq, &r.state, &r.checksum, &r.statements, &r.at, &took, &r.rows,
-			&r.origin, &r.runner, &r.hasDown); err != nil {
+			&r.origin, &r.runner, &r.hasDown, &r.app); err != nil {
 			return fmt.Errorf("migrate: read the ledger: %w", errors.Join(ErrLedger, err))
 		}
 		r.took = time.Duration(took) * time.Microsecond

@@ -36,22 +36,44 @@ func now() string { return time.Now().UTC().Format("2006-01-02T15:04:05.000000Z"
 // insert writes a row. down is what the down script is, "" with hasDown for one of no bytes.
 func (l *ledger) insert(ctx context.Context, q querier, r *row, down string, timings []StatementTime) error {
 	stored := sql.NullString{String: down, Valid: r.hasDown}
-	return l.one(ctx, q, "INSERT INTO "+l.table+" (source, version, name, seq, state, checksum, statements, applied_at, duration_us, rows_affected,"+
+	err := l.one(ctx, q, "INSERT INTO "+l.table+" (source, version, name, seq, state, checksum, statements, applied_at, duration_us, rows_affected,"+
 		" origin, runner, down_sql, timings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		r.ref.Source, string(r.ref.Version), r.name, r.seq, string(r.state), r.checksum, r.statements, r.at, r.took.Microseconds(), r.rows,
 		r.origin, r.runner, stored, timingsText(timings))
+	if err != nil || r.app == "" {
+		return err
+	}
+	return l.setApp(ctx, q, r)
+}
+
+// setApp writes the oldest version of the app that works with a migration.
+func (l *ledger) setApp(ctx context.Context, q querier, r *row) error {
+	if !l.appExists {
+		return nil
+	}
+	_, err := l.exec(ctx, q, "UPDATE "+l.table+" SET requires_app = ? WHERE source = ? AND version = ?",
+		sql.NullString{String: r.app, Valid: r.app != ""}, r.ref.Source, string(r.ref.Version))
+	return err
 }
 
 // finish makes an unfinished row an applied one, and forgets its journal.
 func (l *ledger) finish(ctx context.Context, q querier, r *row, down string, timings []StatementTime) error {
-	err := l.one(ctx, q, "UPDATE "+l.table+" SET state = ?, checksum = ?, statements = ?, applied_at = ?, duration_us = ?, rows_affected = ?, origin = ?,"+
-		" runner = ?, down_sql = ?, timings = ? WHERE source = ? AND version = ? AND state = ?",
-		string(Applied), r.checksum, r.statements, r.at, r.took.Microseconds(), r.rows, r.origin, r.runner,
-		sql.NullString{String: down, Valid: r.hasDown}, timingsText(timings), r.ref.Source, string(r.ref.Version), string(Applying))
-	if err != nil {
+	if err := l.complete(ctx, q, r, Applying, down, timings); err != nil {
 		return err
 	}
 	return l.forget(ctx, q, r.ref)
+}
+
+// complete writes what a row is now, that was in another state, or was applied before.
+func (l *ledger) complete(ctx context.Context, q querier, r *row, from State, down string, timings []StatementTime) error {
+	err := l.one(ctx, q, "UPDATE "+l.table+" SET state = ?, checksum = ?, statements = ?, applied_at = ?, duration_us = ?, rows_affected = ?, origin = ?,"+
+		" runner = ?, down_sql = ?, timings = ? WHERE source = ? AND version = ? AND state = ?",
+		string(Applied), r.checksum, r.statements, r.at, r.took.Microseconds(), r.rows, r.origin, r.runner,
+		sql.NullString{String: down, Valid: r.hasDown}, timingsText(timings), r.ref.Source, string(r.ref.Version), string(from))
+	if err != nil {
+		return err
+	}
+	return l.setApp(ctx, q, r)
 }
 
 // setState changes a row from one state to another.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,9 @@ type migration struct {
 	depends  []Ref
 	env      []string
 	path     string
+	app      string // the oldest version of the app that works with it
+
+	repeatable bool // it runs again when its checksum changes
 }
 
 // set is all migrations of all sources, in the order of the sources and of their versions.
@@ -26,6 +30,7 @@ type set struct {
 	all      []*migration
 	byRef    map[Ref]*migration // by key
 	problems []Problem          // with a problem a part of the set is missing
+	verdict  *verdict           // of Options.Check, nil before it was asked
 }
 
 // key is how versions are compared: 007 and 7 are one.
@@ -89,6 +94,9 @@ func (m *Migrator) loadSource(src Source) ([]*migration, error) {
 			all = append(all, fromFile(src.Name, f, opts))
 		}
 	}
+	for _, f := range src.Loaded {
+		all = append(all, fromFile(src.Name, f, &source.Options{Lexer: m.opts.Lexer}))
+	}
 	for _, g := range src.Go {
 		mig, err := fromCode(src.Name, g)
 		if err != nil {
@@ -98,8 +106,9 @@ func (m *Migrator) loadSource(src Source) ([]*migration, error) {
 		all = append(all, mig)
 	}
 	for _, mig := range all {
-		if len(mig.ref.Version) > maxVersion || len(mig.name) > maxName {
-			errs = append(errs, fmt.Errorf("%s: the ledger holds versions up to %d digits and names up to %d bytes", mig.ref, maxVersion, maxName))
+		if len(mig.ref.Version) > maxVersion || len(mig.name) > maxName || len(mig.app) > maxApp {
+			errs = append(errs, fmt.Errorf("%s: the ledger holds versions up to %d digits, names up to %d bytes and versions of an app up to %d", mig.ref,
+				maxVersion, maxName, maxApp))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b *migration) int { return a.ref.Version.Compare(b.ref.Version) })
@@ -113,6 +122,7 @@ func fromFile(name string, f source.Migration, opts *source.Options) *migration 
 		mig.down = &script{path: f.Down.Path, sql: f.Down, noTx: f.Down.Header.NoTransaction, opts: opts}
 	}
 	mig.depends = qualify(name, f.Up.Header.Depends)
+	mig.app, mig.repeatable = f.Up.Header.RequiresApp, f.Up.Header.Repeatable
 	return mig
 }
 
@@ -134,16 +144,25 @@ func fromCode(name string, g GoMigration) (*migration, error) {
 	if g.Up == nil {
 		return nil, fmt.Errorf("migrate: %s: a migration in Go needs Up", ref)
 	}
-	mig := &migration{ref: ref, name: g.Name, path: "Go code", depends: qualify(name, g.Depends), env: g.Env}
+	mig := &migration{ref: ref, name: g.Name, path: cmp.Or(g.Path, "Go code"), depends: qualify(name, g.Depends), env: g.Env, app: g.RequiresApp, repeatable: g.Repeatable}
+	if _, err := source.ParseAppVersion(g.RequiresApp); err != nil && g.RequiresApp != "" {
+		return nil, fmt.Errorf("migrate: %s: RequiresApp: %w", ref, err)
+	}
+	if g.Repeatable && g.Checksum == "" {
+		return nil, fmt.Errorf("migrate: %s: what is Repeatable needs a Checksum, to see when it changes", ref)
+	}
+	if g.NoTransaction && g.DataOnly {
+		return nil, fmt.Errorf("migrate: %s: DataOnly is one transaction, and NoTransaction is none: take one of them", ref)
+	}
 	if g.Checksum != "" {
 		mig.checksum = "go:" + g.Checksum
 		if len(mig.checksum) > maxChecksum {
 			return nil, fmt.Errorf("migrate: %s: Checksum is longer than %d bytes", ref, maxChecksum-len("go:"))
 		}
 	}
-	mig.up = &script{path: "Go code", code: g.Up, noTx: g.NoTransaction}
+	mig.up = &script{path: mig.path, code: g.Up, noTx: g.NoTransaction, data: g.DataOnly}
 	if g.Down != nil {
-		mig.down = &script{path: "Go code", code: g.Down, noTx: g.NoTransaction}
+		mig.down = &script{path: mig.path, code: g.Down, noTx: g.NoTransaction, data: g.DataOnly}
 	}
 	return mig, nil
 }

@@ -31,6 +31,8 @@ type Source struct {
 	FS fs.FS
 	// Go are migrations that are code.
 	Go []GoMigration
+	// Loaded are migrations that source.Load has found already, of several folders for instance.
+	Loaded []source.Migration
 }
 
 // DefaultSource is the name of a source that has none.
@@ -50,6 +52,15 @@ type GoMigration struct {
 	// NoTransaction lets Up and Down run in no transaction, so that they can have several of their own. They are called again if the
 	// process dies in them and Repair says that they aren't done.
 	NoTransaction bool
+	// DataOnly says that Up and Down change rows and nothing else: what commits by itself is refused. So they are one transaction with the
+	// ledger on MySQL and MariaDB too, and an interrupted one has left nothing.
+	DataOnly bool
+	// Repeatable lets Up run again when Checksum has changed.
+	Repeatable bool
+	// RequiresApp is as the header requires-app: of a file.
+	RequiresApp string
+	// Path is what messages call it. Default "Go code".
+	Path string
 }
 
 // DB is what a migration in Go talks to. It is good until the function returns, and for one call at a time.
@@ -77,6 +88,15 @@ type Options struct {
 	// AllowMissing runs although the ledger has migrations of these sources that the sources don't have: this program is older than the
 	// database, or a file is gone. Migrations of other sources are other programs', which may share the ledger.
 	AllowMissing bool
+	// AppVersion is the version of the program that works with the database, as 1.4.0. A migration may declare the oldest one that works with the
+	// schema behind it, by the header requires-app:, and the ledger keeps that: so a program that meets a newer database is told. Default: it isn't
+	// looked at.
+	AppVersion string
+	// AppPolicy is what happens to a program that is too old. Default AppRefuse.
+	AppPolicy AppPolicy
+	// Check looks at the plan of an up that isn't empty and has no other fault, before anything runs: package migrate/lint/live has one
+	// that asks the linter. Nil: nobody does.
+	Check Check
 	// Lock is how two runners are kept apart. Default AutoLock.
 	Lock LockMode
 	// LockWait is how long to wait for another runner. Default DefaultLockWait; negative: not at all.
@@ -155,6 +175,9 @@ func (o *Options) complete() error {
 	if o.Retries == 0 {
 		o.Retries = DefaultRetries
 	}
+	if _, err := source.ParseAppVersion(o.AppVersion); err != nil && o.AppVersion != "" {
+		return fmt.Errorf("migrate: Options.AppVersion: %w; leave it empty for a build without a version", err)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -175,7 +198,7 @@ func (o *Options) complete() error {
 			return fmt.Errorf("migrate: two sources are named %q: give each its own Name", s.Name)
 		}
 		seen[s.Name] = true
-		if s.FS == nil && len(s.Go) == 0 {
+		if s.FS == nil && s.Go == nil && s.Loaded == nil {
 			return fmt.Errorf("migrate: the source %q has neither FS nor Go", s.Name)
 		}
 	}

@@ -81,11 +81,13 @@ func (r *run) execute(ctx context.Context, plan *Plan, res *Result) error {
 	if plan.Empty() {
 		return nil
 	}
-	for _, w := range plan.Warnings {
-		r.m.log.WarnContext(ctx, "migrate: "+w)
+	if r.m.opts.Hooks.Planned == nil { // it gets them
+		for _, w := range plan.Warnings {
+			r.m.log.WarnContext(ctx, "migrate: "+w)
+		}
 	}
 	r.m.opts.Hooks.planned(plan)
-	if plan.first || !r.l.journalExists {
+	if plan.first || !r.l.journalExists || !r.l.appExists {
 		if err := r.create(ctx); err != nil {
 			return err
 		}
@@ -285,7 +287,7 @@ func (a *attempt) call(ctx context.Context) (err error) {
 	hooks := &a.m.opts.Hooks
 	hooks.statement(Progress{Step: a.step, N: 1})
 	begun := time.Now()
-	db := &codeDB{run: a.run}
+	db := &codeDB{run: a.run, data: a.step.script.data}
 	func() {
 		defer db.end()
 		err = a.step.script.code(ctx, db)
@@ -305,7 +307,7 @@ func (a *attempt) call(ctx context.Context) (err error) {
 func (a *attempt) row() (r *row, down string, err error) {
 	mig := a.step.mig
 	r = &row{ref: a.step.Ref, name: a.step.Name, seq: a.seq, state: Applied, checksum: mig.checksum, statements: a.step.Statements,
-		at: now(), took: a.took + time.Since(a.begun), rows: a.rows, origin: originUp, runner: limit(a.m.runner, 255)}
+		at: now(), took: a.took + time.Since(a.begun), rows: a.rows, origin: originUp, runner: limit(a.m.runner, 255), app: mig.app}
 	if a.step.row != nil {
 		r.ref, r.seq = a.step.row.ref, a.step.row.seq
 	}

@@ -27,6 +27,8 @@ type Goal struct {
 	Do    Do
 	Steps int  // down, redo: how many, at least 1, if there is no To
 	To    *Ref // up: the last one to apply, with what it depends on; down: the last one of its source to keep, 0 for none
+	// Only is for up: these alone, with what they depend on by their headers. Pending ones before them stay so.
+	Only []Ref
 }
 
 // Direction is which script of a migration runs.
@@ -77,6 +79,7 @@ type Step struct {
 	mig    *migration  // nil if there is no file
 	row    *row        // nil if the ledger doesn't know it
 	conn   *connection // on which it was begun in this run
+	again  bool        // it was applied before, and has changed
 }
 
 // SQL returns the statements that will be sent, in their order, those that an interrupted run has executed left out. The error is
@@ -136,6 +139,9 @@ func (m *Migrator) plan(ctx context.Context, goal Goal, files *set, l *ledger, q
 		plan: &Plan{Dialect: m.dialect, table: l.table, begin: m.server.begin(), first: !b.exists, prior: b}}
 	if len(problems) == 0 { // of half a set everything else would look wrong
 		if err := p.make(); err != nil {
+			return nil, err
+		}
+		if err := p.check(); err != nil {
 			return nil, err
 		}
 	}

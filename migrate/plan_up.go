@@ -17,6 +17,7 @@ func (p *planner) up() error {
 	}
 	p.checkApplied()
 	wanted := p.wanted()
+	p.checkApp(wanted)
 	highest := p.highest()
 	applied := map[Ref]bool{}
 	for _, r := range p.book.rows {
@@ -26,7 +27,7 @@ func (p *planner) up() error {
 		r := p.book.get(mig.ref)
 		begun := r != nil && r.state == Applying
 		switch {
-		case r != nil && r.state == Applied, !begun && wanted != nil && !wanted[mig]:
+		case r != nil && r.state == Applied && !(mig.repeatable && differs(r, mig)), !begun && wanted != nil && !wanted[mig]:
 			continue
 		case !begun && !p.here(mig):
 			p.plan.Skipped = append(p.plan.Skipped, Skip{mig.ref, mig.env})
@@ -44,6 +45,9 @@ func (p *planner) up() error {
 		}
 		applied[key(mig.ref)] = true
 		if step := p.step(mig, mig.up, Up, r); step != nil {
+			if step.again = r != nil && r.state == Applied; step.again {
+				step.Notes = append(step.Notes, "again: it changed after it was applied, on "+day(r.at))
+			}
 			p.plan.Steps = append(p.plan.Steps, step)
 		}
 		p.checkDown(mig)
@@ -68,13 +72,14 @@ func (p *planner) here(mig *migration) bool {
 
 // wanted is what To asks for; nil is all.
 func (p *planner) wanted() map[*migration]bool {
+	if len(p.goal.Only) > 0 {
+		return p.only()
+	}
 	if p.goal.To == nil {
 		return nil
 	}
-	to := p.withSource(*p.goal.To)
-	target := p.files.get(to)
+	target := p.target(*p.goal.To)
 	if target == nil {
-		p.fail(ErrUnknown, to, "", "no source has it", "see status for those that there are")
 		return map[*migration]bool{}
 	}
 	wanted := map[*migration]bool{}
@@ -96,6 +101,38 @@ func (p *planner) wanted() map[*migration]bool {
 	}
 	want(target)
 	return wanted
+}
+
+// only is what Only asks for.
+func (p *planner) only() map[*migration]bool {
+	wanted := map[*migration]bool{}
+	var want func(ref Ref)
+	want = func(ref Ref) {
+		mig := p.files.get(ref)
+		if mig == nil || wanted[mig] {
+			return
+		}
+		wanted[mig] = true
+		for _, dep := range mig.depends {
+			want(dep)
+		}
+	}
+	for _, ref := range p.goal.Only {
+		if mig := p.target(ref); mig != nil {
+			want(mig.ref)
+		}
+	}
+	return wanted
+}
+
+// target finds a migration that the goal names.
+func (p *planner) target(ref Ref) *migration {
+	ref = p.withSource(ref)
+	mig := p.files.get(ref)
+	if mig == nil {
+		p.fail(ErrUnknown, ref, "", "no source has it", "see status for those that there are")
+	}
+	return mig
 }
 
 // withSource fills in the only source, or the default one.
@@ -145,15 +182,16 @@ func (p *planner) checkApplied() {
 		case mig == nil && r.state == Applying:
 			p.fail(ErrUnfinished, r.ref, "", fmt.Sprintf("it was begun, %s, and its file is gone", ofWhich(r)),
 				fmt.Sprintf("bring the file back, or finish it by hand, then: buffkit migrate repair %s --applied", r.ref))
+		case mig == nil && r.state == Applied && p.declared(r):
 		case mig == nil && r.state == Applied:
 			missing = append(missing, r.ref.String())
-		case mig != nil && r.state == Applied && r.checksum != "" && mig.checksum != "" && r.checksum != mig.checksum:
+		case mig != nil && differs(r, mig) && !mig.repeatable:
 			p.fail(ErrDrift, mig.ref, mig.path, "the file changed after it was applied, on "+day(r.at),
 				fmt.Sprintf("undo the change and write a new migration; if it changes nothing that matters: buffkit migrate repair %s --checksum", r.ref))
 		}
 	}
-	if len(missing) == 0 {
-		return
+	if len(missing) == 0 || p.m.opts.AppPolicy == AppRefuse && p.m.newer(p.book) != nil {
+		return // checkApp says why
 	}
 	text := fmt.Sprintf("the ledger has %s that no source has: %s", count(len(missing), "migration"), some(missing))
 	if p.m.opts.AllowMissing {
@@ -161,6 +199,11 @@ func (p *planner) checkApplied() {
 		return
 	}
 	p.fail(ErrMissing, Ref{}, "", text, "either this program is older than the database, or files are gone: bring them, or allow it: Options.AllowMissing (--allow-missing)")
+}
+
+// differs tells whether a file isn't any more what was applied.
+func differs(r *row, mig *migration) bool {
+	return r.state == Applied && r.checksum != "" && mig.checksum != "" && r.checksum != mig.checksum
 }
 
 func ofWhich(r *row) string { return fmt.Sprintf("%d statements are done", r.done()) }

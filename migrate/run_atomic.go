@@ -103,8 +103,11 @@ func (a *attempt) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if unfinished {
+	switch {
+	case unfinished:
 		return a.l.finish(ctx, a.conn, row, down, a.times)
+	case a.step.row != nil: // again
+		return a.l.complete(ctx, a.conn, row, Applied, down, a.times)
 	}
 	return a.l.insert(ctx, a.conn, row, down, a.times)
 }
@@ -134,7 +137,8 @@ func (a *attempt) committed(ctx context.Context, cause error) error {
 		return a.fail(LeftUnclear, errors.Join(cause, err))
 	}
 	r := b.get(a.step.Ref)
-	if there := r != nil && r.state == Applied; there != (a.step.Direction == Up) {
+	there := r != nil && r.state == Applied && (!a.step.again || r.checksum == a.step.mig.checksum)
+	if there != (a.step.Direction == Up) {
 		return a.fail(LeftNothing, cause)
 	}
 	a.m.log.WarnContext(ctx, "migrate: the connection was lost at COMMIT, which took effect", "migration", a.step.Ref.String(), "err", cause)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 
@@ -13,6 +14,8 @@ import (
 // codeDB is what code talks to.
 type codeDB struct {
 	run   *run
+	data  bool   // it may change rows only
+	seen  string // the last query that was looked at
 	rows  int64
 	ended atomic.Bool
 	alone atomic.Bool // it sent a statement that commits by itself
@@ -27,15 +30,19 @@ func (d *codeDB) look(query string) error {
 	if d.ended.Load() {
 		return errEnded
 	}
-	if d.run.m.server.rollsBackDDL() {
+	if d.run.m.server.rollsBackDDL() && !d.data || query == d.seen {
 		return nil
 	}
 	for st, err := range lexer.Split(strings.NewReader(query), d.run.m.dialect, nil) {
 		if err != nil || classify(st, d.run.m.dialect).nature != inTx {
+			if d.data {
+				return fmt.Errorf("%w: the code said that it changes rows only (DataOnly), and sends: %s", ErrTransaction, excerpt(query))
+			}
 			d.alone.Store(true)
 			return nil
 		}
 	}
+	d.seen = query
 	return nil
 }
 

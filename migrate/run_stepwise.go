@@ -63,6 +63,9 @@ func (a *attempt) enter(ctx context.Context) error {
 		if a.step.Direction == Down {
 			return a.l.setState(ctx, a.conn, a.step.row.ref, Applied, Undoing)
 		}
+		if a.step.row != nil { // again
+			return a.l.setState(ctx, a.conn, a.step.row.ref, Applied, Applying)
+		}
 		row, down, err := a.row()
 		if err != nil {
 			return err
@@ -93,6 +96,9 @@ func (a *attempt) rowBegun() *row {
 		r.state, r.journal = Undoing, nil
 		return &r
 	}
+	if a.step.row != nil {
+		return &row{ref: a.step.row.ref, seq: a.step.row.seq, state: Applying}
+	}
 	return &row{ref: a.step.Ref, seq: a.seq, state: Applying}
 }
 
@@ -107,10 +113,10 @@ func (a *attempt) leave(ctx context.Context, cause error) error {
 		return a.fail(LeftPart, cause)
 	}
 	err := a.write(ctx, func(ctx context.Context) error {
-		if a.step.Direction == Up {
+		if a.step.Direction == Up && !a.step.again {
 			return a.l.remove(ctx, a.conn, a.step.row.ref, Applying)
 		}
-		if err := a.l.setState(ctx, a.conn, a.step.row.ref, Undoing, Applied); err != nil {
+		if err := a.l.setState(ctx, a.conn, a.step.row.ref, a.step.row.state, Applied); err != nil {
 			return err
 		}
 		return a.l.forget(ctx, a.conn, a.step.row.ref)
@@ -119,7 +125,7 @@ func (a *attempt) leave(ctx context.Context, cause error) error {
 		return a.fail(LeftPart, errors.Join(cause, err))
 	}
 	failed := a.fail(LeftNothing, cause)
-	if a.step.row.state == Applying {
+	if a.step.row.state == Applying && !a.step.again {
 		a.step.row = nil
 	} else {
 		a.step.row.state = Applied

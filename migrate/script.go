@@ -20,6 +20,7 @@ type script struct {
 	sql    *source.Script                         // nil if it is code
 	code   func(ctx context.Context, db DB) error // nil if it is SQL
 	noTx   bool
+	data   bool // code that changes rows only
 	stored bool // from the ledger, since there is no file
 	opts   *source.Options
 	shape  *shape // once it was looked through without a fault
@@ -108,6 +109,9 @@ func (m *Migrator) look(s *script) (*shape, error) {
 }
 
 func (m *Migrator) surveyCode(s *script) *shape {
+	if s.data {
+		return &shape{marks: []mark{0}, natures: []nature{inTx}, atomic: true, notes: []string{"code that changes rows: which isn't known before it runs"}}
+	}
 	return &shape{
 		marks: []mark{0}, natures: []nature{alone}, atomic: !s.noTx && m.server.rollsBackDDL(), resets: true,
 		notes: []string{"code: what it does isn't known before it runs"},

@@ -28,6 +28,8 @@ type Info struct {
 	Rows       int64         `json:"rows,omitempty"`
 	Origin     string        `json:"origin,omitempty"` // up, baseline, repair, or the tool it was adopted from
 	Runner     string        `json:"runner,omitempty"` // host:pid
+	// RequiresApp is the oldest version of the app that works with it.
+	RequiresApp string `json:"requires_app,omitempty"`
 }
 
 // Status lists the migrations: the applied ones in the order in which they were, then the others in theirs. It changes nothing, and needs no lock.
@@ -57,7 +59,7 @@ func (m *Migrator) Status(ctx context.Context) ([]Info, error) {
 		if !p.here(mig) {
 			state = Skipped
 		}
-		all = append(all, Info{Ref: mig.ref, Name: mig.name, Path: mig.path, State: state})
+		all = append(all, Info{Ref: mig.ref, Name: mig.name, Path: mig.path, State: state, RequiresApp: mig.app})
 	}
 	return all, nil
 }
@@ -78,10 +80,13 @@ func (m *Migrator) book(ctx context.Context) (*book, error) {
 
 func info(r *row, mig *migration) Info {
 	i := Info{Ref: r.ref, Name: r.name, State: r.state, Statements: r.statements, At: r.at, Took: r.took, Rows: r.rows, Origin: r.origin, Runner: r.runner,
-		Done: r.done(), Missing: mig == nil}
+		Done: r.done(), Missing: mig == nil, RequiresApp: r.app}
 	if mig != nil {
 		i.Path = mig.path
-		i.Drifted = r.state == Applied && r.checksum != "" && mig.checksum != "" && r.checksum != mig.checksum
+		i.Drifted = differs(r, mig) && !mig.repeatable
+		if differs(r, mig) && mig.repeatable {
+			i.State = Changed
+		}
 	}
 	return i
 }
@@ -160,7 +165,7 @@ func (r *run) claim(ctx context.Context, mig *migration, seq int64, origin strin
 		return err
 	}
 	return r.l.insert(ctx, r.conn, &row{ref: mig.ref, name: mig.name, seq: seq, state: Applied, checksum: mig.checksum, at: now(),
-		origin: origin, runner: limit(r.m.runner, 255), hasDown: ok}, down, nil)
+		origin: origin, runner: limit(r.m.runner, 255), hasDown: ok, app: mig.app}, down, nil)
 }
 
 // Action is what Repair does.

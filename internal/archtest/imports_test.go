@@ -62,6 +62,25 @@ var architecture = map[string]imports{
 		{"migrate/lexer", "statements are recognized from their tokens"},
 		{"migrate/source", "scripts with their headers, lint:allow among them"},
 	}},
+	"migrate/lint/live": {code: []edge{
+		{"migrate", "a check of its plans; the runner itself knows no linter"},
+		{"migrate/dialect", "each server is asked in its own way"},
+		{"migrate/lint", "the rules"},
+	}},
+	"migrate/pattern": {
+		code: []edge{
+			{"migrate/dialect", "a pattern is written for each database"},
+			{"migrate/lint", "which names are reserved words"},
+		},
+		tests: []edge{
+			{"migrate/source", "what is generated is read as it stands, and passes our own rules"},
+		},
+	},
+	"migrate/seed": {code: []edge{
+		{"migrate", "a seed is a migration of a source of its own: the same ledger, lock and plan"},
+		{"migrate/dialect", "an upsert is spelled differently in each"},
+		{"migrate/source", "the headers, and the files that are SQL"},
+	}},
 	"migrate/source": {code: []edge{
 		{"migrate/dialect", "a file may be for one database alone"},
 		{"migrate/lexer", "headers and sections are comments, and only a lexer knows what is one"},

@@ -276,9 +276,7 @@ func (c *checker) add(f Finding, at *script, s *stmt) {
 	if f.Fix == "" {
 		f.Fix = c.rule.Safe
 	}
-	if f.Pos.File == "" {
-		f.Pos.File = at.path
-	}
+	f.Pos.File = at.path
 	c.weigh(&f)
 	if severity, ok := c.opts.Severities[f.Rule]; ok {
 		f.Severity = severity

@@ -55,7 +55,7 @@ func (c *checker) follow(s *stmt) {
 func (c *checker) followTables(s *stmt) {
 	switch s.verb {
 	case createTable:
-		if !s.temporary {
+		if !s.temporary && !s.partitionOf { // a partition goes with its table
 			c.script.created = append(c.script.created, s.table)
 		}
 	case alterTable, renameTable:

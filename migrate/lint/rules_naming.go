@@ -203,6 +203,9 @@ func stringsIn(list tokens) (found []token) {
 	return found
 }
 
+// IsReserved tells whether a word, in lower case, needs quotes as a name in one of the databases.
+func IsReserved(word string) bool { return reserved[word] }
+
 // reserved are words that at least PostgreSQL, or both of MySQL and SQLite, don't take for a name.
 var reserved = func() map[string]bool {
 	words := map[string]bool{}

@@ -15,6 +15,8 @@
 //	-- no-transaction                    statements run one by one, for CREATE INDEX CONCURRENTLY and the like
 //	-- lint:allow drop-column unused     a rule of the linter that doesn't apply here, and why
 //	-- env: production, staging          where it runs; everywhere without
+//	-- repeatable                        runs again when the file changes: views, functions, seeds
+//	-- requires-app: 1.4.0               the oldest version of the app that works with this schema
 //
 // In a file with both sections the headers above the first section are for both, those right below a section's line for it
 // alone. Below the first statement they are an error, but lint:allow, which is then for the statement after it. A section's line

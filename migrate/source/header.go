@@ -1,6 +1,9 @@
 package source
 
 import (
+	"cmp"
+	"fmt"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -13,6 +16,8 @@ type Header struct {
 	NoTransaction bool
 	Allow         []Allow
 	Env           []string // empty: everywhere
+	Repeatable    bool     // it runs again when it changes
+	RequiresApp   string   // the oldest version of the app that works with it; empty: any
 }
 
 // Allow is a rule of the linter that doesn't apply.
@@ -29,6 +34,8 @@ func (h Header) merge(other Header) Header {
 		NoTransaction: h.NoTransaction || other.NoTransaction,
 		Allow:         append(h.Allow[:len(h.Allow):len(h.Allow)], other.Allow...),
 		Env:           append(h.Env[:len(h.Env):len(h.Env)], other.Env...),
+		Repeatable:    h.Repeatable || other.Repeatable,
+		RequiresApp:   cmp.Or(other.RequiresApp, h.RequiresApp),
 	}
 }
 
@@ -37,6 +44,7 @@ var nearMiss = map[string]string{
 	"no transaction": "no-transaction", "notransaction": "no-transaction", "no_transaction": "no-transaction",
 	"disable-transaction": "no-transaction", "+goose no transaction": "no-transaction", "atlas:txmode none": "no-transaction",
 	"depend": "depends:", "depends-on": "depends:", "depends_on": "depends:", "dependencies": "depends:",
+	"requires_app": "requires-app:", "require-app": "requires-app:", "min-app-version": "requires-app:", "repeat": "repeatable",
 	"lint: allow": "lint:allow", "lint:ignore": "lint:allow", "environment": "env:", "envs": "env:",
 }
 
@@ -52,6 +60,10 @@ func (h *Header) add(token lexer.Token) (msg, hint string) {
 	switch {
 	case lower == "no-transaction":
 		h.NoTransaction = true
+	case lower == "repeatable":
+		h.Repeatable = true
+	case hasValue && key == "requires-app":
+		return h.addApp(strings.TrimSpace(text[len("requires-app:"):]))
 	case hasValue && key == "depends":
 		return h.addDepends(text[len("depends:"):])
 	case hasValue && key == "env":
@@ -89,6 +101,14 @@ func (h *Header) addEnv(list string) (msg, hint string) {
 	return "", ""
 }
 
+func (h *Header) addApp(version string) (msg, hint string) {
+	if _, err := ParseAppVersion(version); err != nil {
+		return fmt.Sprintf("requires-app: %q is no version", version), "write numbers with dots between, as in -- requires-app: 1.4.0"
+	}
+	h.RequiresApp = version
+	return "", ""
+}
+
 func (h *Header) addAllow(text string, pos lexer.Position) (msg, hint string) {
 	rule, reason, _ := strings.Cut(strings.TrimSpace(text), " ")
 	reason = strings.TrimSpace(reason)
@@ -100,7 +120,7 @@ func (h *Header) addAllow(text string, pos lexer.Position) (msg, hint string) {
 }
 
 // headerWords are in every header that is for a whole script.
-var headerWords = regexp.MustCompile(`(?i)--[ \t]*(no-transaction|depends:|env:)`)
+var headerWords = regexp.MustCompile(`(?i)--[ \t]*(no-transaction|repeatable|depends:|env:|requires-app:)`)
 
 // late returns an error for a header of a whole script that stands below its first statement, or within it.
 func late(s lexer.Statement, begun bool) error {
@@ -113,13 +133,23 @@ func late(s lexer.Statement, begun bool) error {
 			continue
 		}
 		var h Header
-		if msg, _ := h.add(token); msg == "" && !h.NoTransaction && h.Depends == nil && h.Env == nil {
+		if msg, _ := h.add(token); msg == "" && !h.NoTransaction && !h.Repeatable && h.RequiresApp == "" && h.Depends == nil && h.Env == nil {
 			continue
 		}
 		return &lexer.Error{Pos: token.Pos, Msg: "this header stands below the first statement, where it has no effect",
 			Hint: "move it to the top of the file or section", Line: token.Text, Column: 1, Err: ErrHeader}
 	}
 	return nil
+}
+
+// Parse takes a line of a header without what makes it a comment, for files that aren't SQL. known is false for one that is no header.
+func (h *Header) Parse(line string) (known bool, err error) {
+	before := *h
+	msg, hint := h.add(lexer.Token{Kind: lexer.LineComment, Text: "-- " + line})
+	if msg != "" {
+		return false, fmt.Errorf("%s: %s", msg, hint)
+	}
+	return !reflect.DeepEqual(before, *h), nil
 }
 
 // fields splits at commas and white space.

@@ -41,6 +41,8 @@ type section struct{ from, to int64 }
 type Options struct {
 	// Lexer is how the files are read; its File is set by Load.
 	Lexer lexer.Options
+	// Plain takes a file without direction and without sections for one that goes up: seeds have no way down.
+	Plain bool
 }
 
 // Load finds the migrations of a folder for one dialect, in the order of their versions. It reads every file once, to take its checksum

@@ -19,6 +19,9 @@ func (l *loader) sections(path string) (upScript, downScript *Script) {
 	if !p.parse() {
 		return nil, nil
 	}
+	if len(p.scripts) == 0 && l.opts.Plain {
+		return l.script(path), nil
+	}
 	if p.scripts["up"] == nil && p.size > 0 {
 		l.fail(path, "there is no line -- migrate:up in it",
 			"add one, or rename it to "+upName(path))
@@ -49,6 +52,7 @@ type parsing struct {
 	inHead  bool // only comments since the section's line
 	size    int64
 	bad     bool
+	begun   bool // Plain: there is SQL that is in no section
 }
 
 func (p *parsing) parse() (ok bool) {
@@ -83,6 +87,8 @@ func (p *parsing) token(token lexer.Token) {
 		}
 	}
 	switch {
+	case !token.Kind.Trivia() && p.current == nil && p.opts.Plain:
+		p.begun = true
 	case !token.Kind.Trivia() && p.current == nil:
 		p.fault(token, "this stands above the first section", "begin the file with -- migrate:up, or rename it to "+upName(p.path)+" if there are none")
 		p.current = &Script{part: &section{}} // said once
@@ -107,6 +113,8 @@ func (p *parsing) fault(token lexer.Token, msg, hint string) {
 // begin ends the section before.
 func (p *parsing) begin(token lexer.Token, name, option string) {
 	switch {
+	case p.begun:
+		p.fault(token, "there is SQL above this section", "put it into a section, or take the sections out")
 	case name != "up" && name != "down":
 		p.fault(token, "there is no section "+name, "write -- migrate:up or -- migrate:down")
 	case p.scripts[name] != nil:

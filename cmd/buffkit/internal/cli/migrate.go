@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,8 +12,10 @@ import (
 	"time"
 
 	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
 	"github.com/buffkit/buffkit/migrate/source"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const (
@@ -34,6 +37,9 @@ type migrateFlags struct {
 	json       bool
 	dryRun     bool
 	to         string
+	lint       string
+	app        string
+	appPolicy  string
 }
 
 func (a *app) migrate() *cobra.Command {
@@ -67,20 +73,27 @@ Databases:
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&f.database, "database", "", "the database's URL (default $"+databaseVar+")")
+	f.add(flags)
 	flags.StringArrayVar(&f.dirs, "dir", []string{defaultDir}, "folder with migrations; repeat it as NAME=FOLDER for several sources")
-	flags.StringVar(&f.table, "table", migrate.DefaultTable, "the ledger's table")
-	flags.StringVar(&f.env, "env", "", "which environment this is; migrations with -- env: run where they name it")
 	flags.BoolVar(&f.outOfOrder, "allow-out-of-order", false, "run migrations whose version is lower than one that was applied")
 	flags.BoolVar(&f.missing, "allow-missing", false, "run although the ledger has migrations without a file")
+	flags.StringVar(&f.app, "app-version", "", "the version of the app that works with the database, for migrations with -- requires-app:")
+	flags.StringVar(&f.appPolicy, "app-policy", "refuse", "what happens to an app that is too old: refuse or warn")
+	cmd.AddCommand(a.migrateUp(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
+		a.migrateValidate(&f), a.migrateLint(&f), a.migrateBaseline(&f), a.migrateRepair(&f), a.migrateWait(&f), a.migrateCreate(&f))
+	return cmd
+}
+
+// add adds the flags that seeds have too.
+func (f *migrateFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.database, "database", "", "the database's URL (default $"+databaseVar+")")
+	flags.StringVar(&f.table, "table", migrate.DefaultTable, "the ledger's table")
+	flags.StringVar(&f.env, "env", "", "which environment this is; what has -- env: runs where it names it")
 	flags.StringVar(&f.lock, "lock", "auto", "auto, session or lease; lease behind a pooler in transaction mode")
 	flags.DurationVar(&f.lockWait, "lock-wait", migrate.DefaultLockWait, "how long to wait for another runner; 0s not at all")
 	flags.DurationVar(&f.timeout, "lock-timeout", migrate.DefaultLockTimeout, "how long a statement may wait for locks before it's tried again")
 	flags.IntVar(&f.retries, "retries", migrate.DefaultRetries, "how often it's tried again")
 	flags.BoolVar(&f.json, "json", false, "print JSON")
-	cmd.AddCommand(a.migrateUp(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
-		a.migrateValidate(&f), a.migrateBaseline(&f), a.migrateRepair(&f), a.migrateWait(&f), a.migrateCreate(&f))
-	return cmd
 }
 
 var lockModes = map[string]migrate.LockMode{"auto": migrate.AutoLock, "session": migrate.SessionLock, "lease": migrate.LeaseLock}
@@ -96,14 +109,24 @@ func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migra
 	for _, change := range more {
 		change(opts)
 	}
-	url := f.database
-	if url == "" {
-		url = os.Getenv(databaseVar)
-	}
-	if url == "" {
+	return f.open(func(db *sql.DB, d dialect.Dialect) error {
+		m, err := migrate.New(db, d, opts)
+		if err != nil {
+			return usageError{err}
+		}
+		return do(m, opts)
+	})
+}
+
+// url is what --database or the environment names, or "".
+func (f *migrateFlags) url() string { return cmp.Or(f.database, os.Getenv(databaseVar)) }
+
+// open opens the database and calls do with it.
+func (f *migrateFlags) open(do func(db *sql.DB, d dialect.Dialect) error) (err error) {
+	if f.url() == "" {
 		return usagef("no database: give --database or $%s, as in --database sqlite:app.db", databaseVar)
 	}
-	target, err := parseDatabase(url)
+	target, err := parseDatabase(f.url())
 	if err != nil {
 		return usageError{err}
 	}
@@ -112,19 +135,54 @@ func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migra
 		return fmt.Errorf("open the database: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	m, err := migrate.New(db, target.dialect, opts)
-	if err != nil {
-		return usageError{err}
-	}
-	return do(m, opts)
+	return do(db, target.dialect)
 }
 
+var appPolicies = map[string]migrate.AppPolicy{"refuse": migrate.AppRefuse, "warn": migrate.AppWarn}
+
 func (f *migrateFlags) options() (*migrate.Options, error) {
+	opts, err := f.shared()
+	if err != nil {
+		return nil, err
+	}
+	policy, ok := appPolicies[f.appPolicy]
+	if !ok {
+		return nil, usagef("--app-policy %.32q: use refuse or warn", f.appPolicy)
+	}
+	opts.AllowOutOfOrder, opts.AllowMissing, opts.AppVersion, opts.AppPolicy = f.outOfOrder, f.missing, f.app, policy
+	for _, dir := range f.dirs {
+		name, folder, err := f.folder(dir)
+		if err != nil {
+			return nil, err
+		}
+		opts.Sources = append(opts.Sources, migrate.Source{Name: name, FS: os.DirFS(folder)})
+	}
+	return opts, nil
+}
+
+// folder takes NAME=FOLDER or FOLDER.
+func (f *migrateFlags) folder(dir string) (name, folder string, err error) {
+	name, folder, named := strings.Cut(dir, "=")
+	if !named {
+		name, folder = "", dir
+	}
+	info, err := os.Stat(folder)
+	switch {
+	case err != nil:
+		return "", "", fmt.Errorf("the migrations: %w: give --dir, or make one with: buffkit migrate create NAME", err)
+	case !info.IsDir():
+		return "", "", usagef("--dir %s is no folder", folder)
+	}
+	return name, folder, nil
+}
+
+// shared are the options that seeds have too.
+func (f *migrateFlags) shared() (*migrate.Options, error) {
 	mode, ok := lockModes[f.lock]
 	if !ok {
 		return nil, usagef("--lock %.32q: use auto, session or lease", f.lock)
 	}
-	opts := &migrate.Options{Table: f.table, Environment: f.env, AllowOutOfOrder: f.outOfOrder, AllowMissing: f.missing, Lock: mode,
+	opts := &migrate.Options{Table: f.table, Environment: f.env, Lock: mode,
 		LockWait: f.lockWait, LockTimeout: f.timeout, Retries: f.retries}
 	if f.lockWait < 0 || f.timeout < 0 || f.retries < 0 {
 		return nil, usagef("--lock-wait, --lock-timeout and --retries can't be negative")
@@ -138,20 +196,6 @@ func (f *migrateFlags) options() (*migrate.Options, error) {
 	if f.retries == 0 {
 		opts.Retries = -1
 	}
-	for _, dir := range f.dirs {
-		name, folder, named := strings.Cut(dir, "=")
-		if !named {
-			name, folder = "", dir
-		}
-		info, err := os.Stat(folder)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("the migrations: %w: give --dir, or make one with: buffkit migrate create NAME", err)
-		case !info.IsDir():
-			return nil, usagef("--dir %s is no folder", folder)
-		}
-		opts.Sources = append(opts.Sources, migrate.Source{Name: name, FS: os.DirFS(folder)})
-	}
 	return opts, nil
 }
 
@@ -163,6 +207,11 @@ func (a *app) migrateHooks() migrate.Hooks {
 	var told time.Time
 	return migrate.Hooks{
 		Waiting: func(h migrate.Holder) { fmt.Fprintf(a.stderr, "waiting for another runner: %s\n", h) },
+		Planned: func(p *migrate.Plan) {
+			for _, w := range p.Warnings {
+				fmt.Fprintf(a.stderr, "warning: %s\n", w)
+			}
+		},
 		Began: func(s *migrate.Step) {
 			fmt.Fprintf(a.stderr, "%s %s %s\n", s.Direction, s.Ref, s.Name)
 			if s.Done > 0 {
@@ -210,23 +259,18 @@ func (a *app) runGoal(ctx context.Context, f *migrateFlags, goal migrate.Goal) e
 		}
 		goal.To = &r
 	}
+	check, err := f.check()
+	if err != nil {
+		return err
+	}
 	return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
 		if f.dryRun {
 			plan, err := m.Plan(ctx, goal)
-			if err != nil {
-				return err
-			}
-			if f.json {
-				return printJSON(a.stdout, plan)
-			}
-			return plan.Print(a.stdout)
+			return a.printPlan(f, plan, err)
 		}
 		res, err := m.Run(ctx, goal)
-		if res == nil || err != nil && len(res.Steps) == 0 {
-			return err
-		}
-		return errors.Join(err, a.printResult(f, res))
-	})
+		return a.printRun(f, res, err)
+	}, func(o *migrate.Options) { o.Check = check })
 }
 
 func (a *app) printResult(f *migrateFlags, res *migrate.Result) error {

@@ -13,6 +13,9 @@ func (a *app) migrateUp(f *migrateFlags) *cobra.Command {
 		Short: "Apply what is pending",
 		Long: `Apply the migrations that are pending, in the order of their versions and of what they depend on.
 
+The linter looks at them first, with the server's version and the sizes of its tables; what it finds is a warning in the plan, or with
+--lint error refuses it. buffkit migrate lint shows the safe way of each.
+
 A migration that fails is told with its file, line and statement, and with what it left in the database. Run it again when
 the file is corrected: what took effect isn't done twice.`,
 		Example: `  buffkit migrate up --database sqlite:app.db
@@ -24,6 +27,7 @@ the file is corrected: what took effect isn't done twice.`,
 		}),
 	}
 	cmd.Flags().StringVar(&f.to, "to", "", "the last one to apply, VERSION or SOURCE:VERSION, with what it depends on")
+	cmd.Flags().StringVar(&f.lint, "lint", "warn", "what the linter may do: off, warn, or error to refuse what it calls an error")
 	dryRun(cmd, f)
 	return cmd
 }

@@ -4,9 +4,14 @@ CREATE TABLE posts (
     title varchar(200) NOT NULL,
     body mediumtext NOT NULL,
     slug varchar(200) AS (lower(replace(title, ' ', '-'))) STORED,
-    FULLTEXT KEY posts_text (title, body),
     KEY posts_slug (slug)
 ) ROW_FORMAT=DYNAMIC;
+CREATE TABLE pages (
+    id bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    body mediumtext NOT NULL,
+    FULLTEXT KEY pages_body (body)
+);
 
 -- migrate:down
+DROP TABLE pages;
 DROP TABLE posts;

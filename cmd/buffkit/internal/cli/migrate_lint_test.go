@@ -1,0 +1,124 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestLintOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	folder, flags := migrations(t, "1_users.up.sql", "CREATE TABLE users (id INTEGER PRIMARY KEY, nick TEXT);\n", "1_users.down.sql", "DROP TABLE users;\n",
+		"2_less.up.sql", "ALTER TABLE users DROP COLUMN nick;\n", "2_less.down.sql", "ALTER TABLE users ADD COLUMN nick TEXT;\n")
+	place := filepath.Join(folder, "2_less.up.sql") + ":1:"
+
+	found := migrateCommand(t, flags, "lint")
+	found.want(t, 1, "1 warning")
+	if !strings.Contains(found.stdout, place) || !strings.Contains(found.stdout, "[drop-column]") {
+		t.Errorf("%s", found.stdout)
+	}
+	migrateCommand(t, flags, "lint", "--fail-on", "error").want(t, 0)
+	migrateCommand(t, flags, "lint", "--rule", "drop-column=off").want(t, 0, "0 warnings")
+	migrateCommand(t, flags, "lint", "--since", "2").want(t, 0, "0 warnings")
+
+	run(t, "", "migrate", "lint", "--dialect", "sqlite", "--dir", folder).want(t, 1, "1 warning")
+	var report struct {
+		Findings []struct{ Rule, File string }
+		Counts   struct{ Warnings int }
+	}
+	if r := run(t, "", "migrate", "lint", "--dialect", "sqlite", "--dir", folder, "--format", "json"); json.Unmarshal([]byte(r.stdout), &report) != nil ||
+		report.Counts.Warnings != 1 || report.Findings[0].Rule != "drop-column" || r.code != 1 {
+		t.Errorf("%d %s", r.code, r.stdout)
+	}
+	if r := run(t, "", "migrate", "lint", "--dialect", "sqlite", "--dir", folder, "--format", "sarif", "--fail-on", "never"); r.code != 0 || !strings.Contains(r.stdout, `"ruleId": "drop-column"`) {
+		t.Errorf("%d %s", r.code, r.stdout)
+	}
+
+	up := migrateCommand(t, flags, "up")
+	up.want(t, 0, "warning: 2_less.up.sql:1:", "[drop-column]")
+	migrateCommand(t, flags, "lint").want(t, 0, "0 warnings") // all is applied
+	migrateCommand(t, flags, "lint", "--all").want(t, 1, "1 warning")
+}
+
+func TestUpRefusesWhatTheLinterCallsAnError(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (id INTEGER PRIMARY KEY);\nINSERT INTO a VALUES (1);\n", "1_a.down.sql", "DROP TABLE a;\n")
+	migrateCommand(t, flags, "up").want(t, 0)
+	put(t, flags[1], "2_b.up.sql", "UPDATE a SET id = 2 WHERE id = NULL;\n", "2_b.down.sql", "")
+	migrateCommand(t, flags, "up", "--lint", "error").want(t, 1, "nothing was run", "[compare-with-null]", "-- lint:allow compare-with-null WHY")
+	if r := migrateCommand(t, flags, "up", "--dry-run"); r.code != 0 || !strings.Contains(r.stdout, "-- warning: 2_b.up.sql:1:") {
+		t.Errorf("%d %s", r.code, r.stdout)
+	}
+	if r := migrateCommand(t, flags, "up", "--lint", "off"); r.code != 0 || strings.Contains(r.stderr, "warning") {
+		t.Errorf("%d %s", r.code, r.stderr)
+	}
+}
+
+func TestSeedOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (id INTEGER PRIMARY KEY, name TEXT);\n", "1_a.down.sql", "DROP TABLE a;\n")
+	migrateCommand(t, flags, "up").want(t, 0)
+	seeds := filepath.Join(t.TempDir(), "seeds")
+	if err := os.MkdirAll(filepath.Join(seeds, "development"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put(t, seeds, "1_a.csv", "id,name\n1,one\n2,two\n", "development/2_more.sql", "INSERT INTO a VALUES (3, 'three');\n")
+	seed := func(more ...string) result {
+		return run(t, "", append(append([]string{"seed"}, more...), "--dir", seeds, "--database", flags[3])...)
+	}
+	seed().want(t, 2, "--env development")
+	if r := seed("--env", "development", "--dry-run"); r.code != 0 || !strings.Contains(r.stdout, "up seed:1 a (1_a.csv)") || !strings.Contains(r.stdout, "VALUES (3, 'three');") {
+		t.Errorf("%d %s %s", r.code, r.stdout, r.stderr)
+	}
+	seed("--env", "production").want(t, 1, "nothing was run", "1_a.csv", "buffkit seed VERSION")
+	if r := seed("--env", "development"); r.code != 0 || len(r.lines()) != 2 {
+		t.Errorf("%d %s %s", r.code, r.stdout, r.stderr)
+	}
+	seed("--env", "development").want(t, 0, "nothing to do")
+	if r := seed("--env", "development", "--status"); r.code != 0 || strings.Count(r.stdout, "applied") != 2 {
+		t.Errorf("%s", r.stdout)
+	}
+	put(t, seeds, "4_a.jsonl", "{\"id\": 9}\n{\"id\": }\n")
+	seed("--env", "development").want(t, 1, "4_a.jsonl: line 2", "Nothing of it is left")
+}
+
+func TestGenerateMigrationOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	list := run(t, "", "generate", "migration", "--list")
+	list.want(t, 0)
+	if !strings.Contains(list.stdout, "rename-column") || !strings.Contains(list.stdout, "--table --column:TYPE --to") {
+		t.Errorf("%s", list.stdout)
+	}
+	folder, flags := migrations(t, "1_a.up.sql", "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);\nINSERT INTO users (name) VALUES ('ada');\n", "1_a.down.sql", "DROP TABLE users;\n")
+	made := run(t, "", "generate", "migration", "--pattern", "rename-column", "--database", flags[3], "--dir", folder, "--table", "users", "--column", "name:text", "--to", "full_name")
+	made.want(t, 0)
+	if len(made.lines()) != 3 {
+		t.Fatalf("%s", made.stdout)
+	}
+	if r := migrateCommand(t, flags, "up", "--lint", "error"); r.code != 0 || strings.Contains(r.stderr, "warning") {
+		t.Errorf("%d %s", r.code, r.stderr)
+	}
+	if r := run(t, "", "generate", "migration", "--pattern", "soft-delete", "--dialect", "postgres", "--table", "users", "--print"); r.code != 0 || !strings.Contains(r.stdout, "CREATE VIEW users_live") {
+		t.Errorf("%s", r.stdout)
+	}
+	for _, tt := range []struct{ command, says string }{
+		{"--dialect sqlite --pattern foreign-key --table a --column b --references c", "use the pattern rebuild"},
+		{"--dialect sqlite --pattern nothing --table a", "there are create-table"},
+		{"--dialect sqlite --pattern index --table a", "give --column NAME"},
+		{"--pattern index --table a --dialect oracle", "use postgres"},
+		{"--dialect sqlite", "--list shows them"},
+	} {
+		run(t, "", append([]string{"generate", "migration"}, strings.Fields(tt.command)...)...).want(t, 2, tt.says)
+	}
+}
+
+func TestAnOldAppOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "-- requires-app: 2.0\nCREATE TABLE a (id INTEGER PRIMARY KEY);\n", "1_a.down.sql", "DROP TABLE a;\n")
+	migrateCommand(t, flags, "up", "--app-version", "1.9.3").want(t, 1, "nothing was run", "needs the app from version 2.0 on", "Deploy the app 2.0 first")
+	migrateCommand(t, flags, "up", "--app-version", "1.9.3", "--app-policy", "warn").want(t, 0, "warning:", "version 2.0")
+	migrateCommand(t, flags, "validate", "--app-version", "1.9.3").want(t, 1, "the database is newer than this program")
+	migrateCommand(t, flags, "up", "--app-version", "soon").want(t, 2, "is no version of an app")
+}

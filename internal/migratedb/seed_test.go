@@ -1,0 +1,330 @@
+package migratedb
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
+	"github.com/buffkit/buffkit/migrate/seed"
+)
+
+const shops = `CREATE TABLE countries (code varchar(2) PRIMARY KEY, name varchar(80) NOT NULL, people bigint);
+CREATE TABLE settings (name varchar(80) PRIMARY KEY, value varchar(200));
+CREATE TABLE users (id bigint PRIMARY KEY, email varchar(80) UNIQUE, note varchar(200) DEFAULT 'new', score numeric(8,2));
+`
+
+// seeder is one on a database that has the tables.
+func seeder(t *testing.T, on target, db *sql.DB, opts seed.Options) *seed.Seeder {
+	t.Helper()
+	opts.Migrate.Logger = quiet(t)
+	s, err := seed.New(db, on.dialect, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func withShops(t *testing.T, on target) *sql.DB {
+	t.Helper()
+	db := on.open(t)
+	if _, err := migrator(t, on, db, of(files("1_shops.up.sql", shops))).Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func text(t *testing.T, db *sql.DB, query string) string {
+	t.Helper()
+	var s sql.NullString
+	if err := db.QueryRowContext(t.Context(), query).Scan(&s); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	if !s.Valid {
+		return "NULL"
+	}
+	return s.String
+}
+
+func applied(t *testing.T, s *seed.Seeder) int {
+	t.Helper()
+	res, err := s.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(res.Steps)
+}
+
+func TestSeedsRunOnceAndByEnvironment(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := withShops(t, on)
+		fsys := files(
+			"1_countries.csv", "# depends: app:1\n# null:\ncode,name,people\nde,\"Germany, Federal\",83000000\nfr,France,\n",
+			"2_settings.sql", "-- all need them\nINSERT INTO settings (name, value) VALUES ('lang', 'en');\n",
+			"development/3_users.jsonl", `{"id": 1, "email": "ada@example.org", "score": 12.5}`+"\n"+`{"id": 2, "email": "bob@example.org", "note": null}`+"\n",
+			"4_other.sql", "-- env: test\nINSERT INTO settings (name, value) VALUES ('test', 'yes');\n",
+			"test/5_users.json", `[{"id": 3, "email": "eve@example.org"}]`,
+		)
+		s := seeder(t, on, db, seed.Options{FS: fsys, Environment: "development"})
+		if n := applied(t, s); n != 3 {
+			t.Errorf("%d seeds ran, want 3", n)
+		}
+		if n := applied(t, s); n != 0 {
+			t.Errorf("%d seeds ran again", n)
+		}
+		for query, want := range map[string]string{
+			"SELECT name FROM countries WHERE code = 'de'":                  "Germany, Federal",
+			"SELECT people FROM countries WHERE code = 'fr'":                "NULL",
+			"SELECT note FROM users WHERE id = 1":                           "new", // the column's default, since its row doesn't name it
+			"SELECT note FROM users WHERE id = 2":                           "NULL",
+			"SELECT count(*) FROM settings":                                 "1",
+			"SELECT count(*) FROM users":                                    "2",
+			"SELECT count(*) FROM users WHERE score > 12.4":                 "1",
+			"SELECT count(*) FROM buffkit_migrations WHERE source = 'seed'": "3",
+		} {
+			if got := text(t, db, query); got != want {
+				t.Errorf("%s: %s, want %s", query, got, want)
+			}
+		}
+		if n := applied(t, seeder(t, on, db, seed.Options{FS: fsys, Environment: "test"})); n != 2 {
+			t.Errorf("%d seeds ran in test, want 2", n)
+		}
+		// The app's own runner isn't disturbed by rows of another source.
+		if err := migrator(t, on, db, of(files("1_shops.up.sql", shops))).Validate(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestARepeatableSeedRunsAgainWhenItChanges(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := withShops(t, on)
+		set := func(csv, sqlText string) *seed.Seeder {
+			return seeder(t, on, db, seed.Options{FS: files("1_countries.csv", csv, "2_settings.sql", sqlText), Environment: "development"})
+		}
+		const upsert = "-- repeatable\nDELETE FROM settings WHERE name = 'lang';\nINSERT INTO settings (name, value) VALUES ('lang', '%s');\n"
+		first := set("# repeatable\ncode,name\nde,Germany\nfr,France\n", fmt.Sprintf(upsert, "en"))
+		if n := applied(t, first); n != 2 {
+			t.Fatalf("%d ran", n)
+		}
+		if n := applied(t, set("# repeatable\r\ncode,name\r\nde,Germany\r\nfr,France\r\n", fmt.Sprintf(upsert, "en"))); n != 0 {
+			t.Errorf("%d ran for other line ends", n)
+		}
+		changed := set("# repeatable\ncode,name\nde,Deutschland\nit,Italia\n", fmt.Sprintf(upsert, "de"))
+		if infos, err := changed.Status(t.Context()); err != nil || len(infos) != 2 || infos[0].State != migrate.Changed {
+			t.Errorf("%+v, %v", infos, err)
+		}
+		if n := applied(t, changed); n != 2 {
+			t.Errorf("%d ran", n)
+		}
+		if n := applied(t, changed); n != 0 {
+			t.Errorf("%d ran once more", n)
+		}
+		if got := text(t, db, "SELECT name FROM countries WHERE code = 'de'"); got != "Deutschland" || number(t, db, "SELECT count(*) FROM countries") != 3 {
+			t.Errorf("%s", got)
+		}
+		if got := text(t, db, "SELECT value FROM settings"); got != "de" {
+			t.Errorf("%s", got)
+		}
+		// One that runs once may not change.
+		once := seeder(t, on, db, seed.Options{FS: files("1_countries.csv", "code,name\nde,x\n"), Environment: "development"})
+		if _, err := once.Run(t.Context()); !errors.Is(err, migrate.ErrDrift) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// On MySQL DDL commits by itself, so a repeatable script with some is run block by block, with the journal.
+func TestARepeatableMigrationWithDDLRunsAgain(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		view := func(n int) migrate.Options {
+			return of(files("1_v.up.sql", fmt.Sprintf("-- repeatable\nDROP VIEW IF EXISTS v;\nCREATE VIEW v AS SELECT %d AS n;\n", n), "1_v.down.sql", "DROP VIEW v;"))
+		}
+		for n := range 3 {
+			res, err := migrator(t, on, db, view(n)).Up(t.Context())
+			if err != nil || len(res.Steps) != 1 || number(t, db, "SELECT n FROM v") != n {
+				t.Fatalf("%+v, %v", res, err)
+			}
+		}
+		bad := of(files("1_v.up.sql", "-- repeatable\nDROP VIEW IF EXISTS nothing_there;\nCREATE VIEW v AS SELEC 1;\n"))
+		if _, err := migrator(t, on, db, bad).Up(t.Context()); err == nil {
+			t.Fatal("no error")
+		}
+		if _, err := migrator(t, on, db, view(7)).Up(t.Context()); on.name != "mysql" && on.name != "mariadb" && (err != nil || number(t, db, "SELECT n FROM v") != 7) {
+			t.Errorf("after a failure: %v", err)
+		}
+	})
+}
+
+func TestProductionWantsSeedsByName(t *testing.T) {
+	t.Parallel()
+	db := withShops(t, onSQLite)
+	fsys := files("1_countries.csv", "code,name\nde,Germany\n", "2_settings.sql", "-- env: production\nINSERT INTO settings VALUES ('a', 'b');\n",
+		"development/3_users.csv", "id\n1\n")
+	_, err := seeder(t, onSQLite, db, seed.Options{FS: fsys, Environment: "production"}).Run(t.Context())
+	if !errors.Is(err, seed.ErrProduction) || !strings.Contains(err.Error(), "1_countries.csv") || strings.Contains(err.Error(), "2_settings") {
+		t.Fatalf("%v", err)
+	}
+	if n := number(t, db, "SELECT count(*) FROM settings"); n != 0 {
+		t.Error("something was run")
+	}
+	if n := applied(t, seeder(t, onSQLite, db, seed.Options{FS: fsys, Environment: "production", Only: []migrate.Version{"1"}})); n != 1 {
+		t.Errorf("%d ran by name", n)
+	}
+	if n := applied(t, seeder(t, onSQLite, db, seed.Options{FS: fsys, Environment: "production"})); n != 1 || number(t, db, "SELECT count(*) FROM users") != 0 {
+		t.Errorf("%d ran, want the one that says production", n)
+	}
+	if _, err := seed.New(db, dialect.SQLite, &seed.Options{FS: fsys}); err == nil || !strings.Contains(err.Error(), "which environment") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAKeyMeansUpsertAndAForeignOneIsRefused(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := withShops(t, on)
+		mustExec(t, db, "INSERT INTO users (id, email, note) VALUES (1, 'ada@example.org', 'kept')")
+		run := func(name, text string) error {
+			_, err := seeder(t, on, db, seed.Options{FS: files(name, text), Environment: "development"}).Run(t.Context())
+			return err
+		}
+		if err := run("1_users.csv", "# key: email\nid,email,score\n1,ada@example.org,3\n1,ada@example.org,4.25\n"); err != nil {
+			t.Fatal(err)
+		}
+		if got := text(t, db, "SELECT note FROM users WHERE score > 4"); got != "kept" {
+			t.Errorf("%s", got)
+		}
+		for name, tt := range map[string]struct{ file, text, says string }{
+			"a key that isn't unique":   {"2_users.csv", "# key: note\nid,note\n1,x\n", "users"},
+			"no such table":             {"3_nobody.csv", "id\n1\n", "no table nobody"},
+			"a row without the key":     {"4_users.jsonl", `{"email": "x"}`, "has no id"},
+			"a value that doesn't fit":  {"5_countries.csv", "code,name,people\nxx,X,1\nyy,Y,many\n", "lines 2 to 3"},
+			"a line with other columns": {"6_countries.csv", "code,name\nxx,X,1\n", "line 2, column"},
+		} {
+			if on.name == "sqlite" && strings.Contains(name, "fit") {
+				continue // it takes any value
+			}
+			err := run(tt.file, tt.text)
+			if err == nil || !strings.Contains(err.Error(), tt.says) || !strings.Contains(err.Error(), tt.file) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if n := number(t, db, "SELECT count(*) FROM countries"); n != 0 {
+			t.Errorf("%d rows of a failed seed are left", n)
+		}
+	})
+}
+
+// big is a file that is made while it is read.
+type big struct {
+	name, head string
+	line       func(n int) string
+	size       int64
+}
+
+func (b big) Open(name string) (fs.File, error) {
+	if name == "." {
+		return fs.FS(files(b.name, "x")).Open(".")
+	}
+	return &bigFile{big: b, rest: b.head}, nil
+}
+
+func (b big) ReadDir(string) ([]fs.DirEntry, error) { return fs.ReadDir(files(b.name, "x"), ".") }
+
+type bigFile struct {
+	big
+	rest string
+	n    int
+	read int64
+}
+
+func (f *bigFile) Read(p []byte) (int, error) {
+	for f.rest == "" {
+		if f.read >= f.size {
+			return 0, io.EOF
+		}
+		f.n++
+		f.rest = f.line(f.n)
+	}
+	n := copy(p, f.rest)
+	f.rest, f.read = f.rest[n:], f.read+int64(n)
+	return n, nil
+}
+
+func (f *bigFile) Stat() (fs.FileInfo, error) { return fs.Stat(files(f.name, "x"), f.name) }
+func (f *bigFile) Close() error               { return nil }
+
+// heap samples the memory in use until stop is called, which returns its peak above the beginning.
+func heap() (stop func() uint64) {
+	read := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse
+	}
+	runtime.GC()
+	var peak atomic.Uint64
+	base, end := read(), make(chan struct{})
+	var sampling sync.WaitGroup
+	sampling.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-tick.C:
+				peak.Store(max(peak.Load(), read()))
+			}
+		}
+	})
+	return func() uint64 {
+		close(end)
+		sampling.Wait()
+		return max(peak.Load(), base) - base
+	}
+}
+
+// mostHeap is what a seed of 100 MB may take: a batch or a statement of 1 MiB some times over, and what the collector leaves lying.
+const mostHeap = 32 << 20
+
+// It isn't parallel, so that nobody else's memory is counted.
+func TestASeedOf100MBTakesBoundedMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 300 MB")
+	}
+	pad := strings.Repeat("x", 960)
+	for _, b := range []big{
+		{"1_events.csv", "id,note\n", func(n int) string { return fmt.Sprintf("%d,%s\n", n, pad) }, 100 << 20},
+		{"1_events.jsonl", "", func(n int) string { return fmt.Sprintf("{\"id\": %d, \"note\": \"%s\"}\n", n, pad) }, 100 << 20},
+		{"1_events.sql", "", func(n int) string { return fmt.Sprintf("INSERT INTO events VALUES (%d, '%s');\n", n, pad) }, 100 << 20},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			db := onSQLite.open(t)
+			mustExec(t, db, "CREATE TABLE events (id INTEGER PRIMARY KEY, note TEXT)")
+			stop, begun := heap(), time.Now()
+			s, err := seed.New(db, dialect.SQLite, &seed.Options{FS: b, Environment: "development"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := s.Run(t.Context())
+			peak := stop()
+			if err != nil || len(res.Steps) != 1 {
+				t.Fatalf("%+v, %v", res, err)
+			}
+			n := number(t, db, "SELECT count(*) FROM events")
+			t.Logf("%s: 100 MiB, %d rows, peak heap %.1f MiB above the start, %v", b.name, n, float64(peak)/(1<<20), time.Since(begun).Round(time.Second/10))
+			if n < 100_000 || peak > mostHeap {
+				t.Errorf("%d rows, %d bytes of heap", n, peak)
+			}
+		})
+	}
+}
