@@ -5,12 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/adopt"
+	"github.com/buffkit/buffkit/migrate/dialect"
 	"github.com/buffkit/buffkit/migrate/source"
 	"github.com/spf13/cobra"
 )
@@ -24,6 +27,7 @@ const (
 type migrateFlags struct {
 	database   string
 	dirs       []string
+	formats    []string
 	table, env string
 	outOfOrder bool
 	missing    bool
@@ -69,6 +73,7 @@ Databases:
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&f.database, "database", "", "the database's URL (default $"+databaseVar+")")
 	flags.StringArrayVar(&f.dirs, "dir", []string{defaultDir}, "folder with migrations; repeat it as NAME=FOLDER for several sources")
+	flags.StringArrayVar(&f.formats, "format", nil, "the tool whose files these are, after adopt; repeat it as NAME=TOOL for several sources")
 	flags.StringVar(&f.table, "table", migrate.DefaultTable, "the ledger's table")
 	flags.StringVar(&f.env, "env", "", "which environment this is; migrations with -- env: run where they name it")
 	flags.BoolVar(&f.outOfOrder, "allow-out-of-order", false, "run migrations whose version is lower than one that was applied")
@@ -79,23 +84,42 @@ Databases:
 	flags.IntVar(&f.retries, "retries", migrate.DefaultRetries, "how often it's tried again")
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	cmd.AddCommand(a.migrateUp(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
-		a.migrateValidate(&f), a.migrateBaseline(&f), a.migrateRepair(&f), a.migrateWait(&f), a.migrateCreate(&f))
+		a.migrateValidate(&f), a.migrateBaseline(&f), a.migrateAdopt(&f), a.migrateRepair(&f), a.migrateWait(&f), a.migrateCreate(&f))
 	return cmd
 }
 
 var lockModes = map[string]migrate.LockMode{"auto": migrate.AutoLock, "session": migrate.SessionLock, "lease": migrate.LeaseLock}
 
 // migrator opens the database and calls do with its runner.
-func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migrate.Options) error, more ...func(*migrate.Options)) (err error) {
-	opts, err := f.options()
-	if err != nil {
-		return err
-	}
+func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migrate.Options) error, more ...func(*migrate.Options)) error {
+	return a.withDatabase(f, func(db *sql.DB, d dialect.Dialect) error {
+		opts, err := f.options(d)
+		if err != nil {
+			return err
+		}
+		for _, change := range more {
+			change(opts)
+		}
+		m, err := a.newMigrator(db, d, opts)
+		if err != nil {
+			return err
+		}
+		return do(m, opts)
+	})
+}
+
+func (a *app) newMigrator(db *sql.DB, d dialect.Dialect, opts *migrate.Options) (*migrate.Migrator, error) {
 	opts.Hooks = a.migrateHooks()
 	opts.Logger = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	for _, change := range more {
-		change(opts)
+	m, err := migrate.New(db, d, opts)
+	if err != nil {
+		return nil, usageError{err}
 	}
+	return m, nil
+}
+
+// withDatabase opens the database.
+func (a *app) withDatabase(f *migrateFlags, do func(db *sql.DB, d dialect.Dialect) error) (err error) {
 	url := f.database
 	if url == "" {
 		url = os.Getenv(databaseVar)
@@ -112,14 +136,11 @@ func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migra
 		return fmt.Errorf("open the database: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	m, err := migrate.New(db, target.dialect, opts)
-	if err != nil {
-		return usageError{err}
-	}
-	return do(m, opts)
+	return do(db, target.dialect)
 }
 
-func (f *migrateFlags) options() (*migrate.Options, error) {
+// options are those of the flags, with the sources as they are for a dialect.
+func (f *migrateFlags) options(d dialect.Dialect) (*migrate.Options, error) {
 	mode, ok := lockModes[f.lock]
 	if !ok {
 		return nil, usagef("--lock %.32q: use auto, session or lease", f.lock)
@@ -138,21 +159,64 @@ func (f *migrateFlags) options() (*migrate.Options, error) {
 	if f.retries == 0 {
 		opts.Retries = -1
 	}
+	formats, err := f.tools()
+	if err != nil {
+		return nil, err
+	}
 	for _, dir := range f.dirs {
-		name, folder, named := strings.Cut(dir, "=")
-		if !named {
-			name, folder = "", dir
+		name, fsys, err := openFolder(dir)
+		if err != nil {
+			return nil, err
 		}
-		info, err := os.Stat(folder)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("the migrations: %w: give --dir, or make one with: buffkit migrate create NAME", err)
-		case !info.IsDir():
-			return nil, usagef("--dir %s is no folder", folder)
+		tool, ok := formats[name]
+		if !ok {
+			tool = formats[""]
 		}
-		opts.Sources = append(opts.Sources, migrate.Source{Name: name, FS: os.DirFS(folder)})
+		if tool != "" {
+			if fsys, err = adopt.Open(fsys, tool, d); err != nil {
+				return nil, err
+			}
+		}
+		opts.Sources = append(opts.Sources, migrate.Source{Name: name, FS: fsys})
 	}
 	return opts, nil
+}
+
+// tools reads --format: whose files those of a source are; "" is for those that aren't named.
+func (f *migrateFlags) tools() (map[string]adopt.Tool, error) {
+	all := map[string]adopt.Tool{}
+	for _, format := range f.formats {
+		name, tool, named := strings.Cut(format, "=")
+		if !named {
+			name, tool = "", format
+		}
+		if tool == "buffkit" {
+			all[name] = ""
+			continue
+		}
+		t, err := adopt.ParseTool(tool)
+		if err != nil {
+			return nil, usagef("--format: %w", err)
+		}
+		all[name] = t
+	}
+	return all, nil
+}
+
+// openFolder takes FOLDER or NAME=FOLDER.
+func openFolder(dir string) (name string, fsys fs.FS, err error) {
+	name, folder, named := strings.Cut(dir, "=")
+	if !named {
+		name, folder = "", dir
+	}
+	info, err := os.Stat(folder)
+	switch {
+	case err != nil:
+		return "", nil, fmt.Errorf("the migrations: %w: give --dir, or make one with: buffkit migrate create NAME", err)
+	case !info.IsDir():
+		return "", nil, usagef("--dir %s is no folder", folder)
+	}
+	return name, os.DirFS(folder), nil
 }
 
 // manyStatements are too many to print each; then one a second is.
