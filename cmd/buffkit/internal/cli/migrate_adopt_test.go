@@ -46,7 +46,7 @@ func TestAdoptAndGoOnWithTheToolsFiles(t *testing.T) {
 	}
 	migrateCommand(t, flags, "adopt").want(t, 0, "--format goose")
 	migrateCommand(t, flags, "adopt").want(t, 1, "the ledger has app:00001 already")
-	migrateCommand(t, flags, "up").want(t, 1, "no line -- migrate:up") // without --format
+	migrateCommand(t, flags, "up").want(t, 1, "this stands above the first section") // without --format
 	flags = append(flags, "--format", "goose")
 	if up := migrateCommand(t, flags, "up"); up.code != 0 || !strings.HasPrefix(up.stdout, "up\tapp:00002\tteams") || len(up.lines()) != 1 {
 		t.Errorf("%d %s %s", up.code, up.stdout, up.stderr)
