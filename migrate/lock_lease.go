@@ -25,7 +25,6 @@ type lease struct {
 	token   string
 	running sync.WaitGroup
 	end     context.CancelFunc
-	renewed time.Time // SQLite: when it was last, in a transaction that may have been rolled back
 }
 
 // process tells this process from an earlier one of the same number: that of a container that was restarted is 1 each time.
@@ -103,37 +102,9 @@ func (s *lease) until() string {
 func (s *lease) renew(ctx context.Context, q querier) error {
 	n, err := s.l.exec(ctx, q, "UPDATE "+s.l.lease+" SET until_us = "+s.until()+" WHERE id = 1 AND token = ?", s.token)
 	if err == nil && n != 1 {
-		return errLeaseOver
+		return fmt.Errorf("%w: its lease was over, and another runner has it", ErrLockLost)
 	}
 	return err
-}
-
-var errLeaseOver = fmt.Errorf("%w: its lease was over, and another runner has it", ErrLockLost)
-
-// fresh tells whether the lease was renewed so lately that it can't be over. Only in SQLite, where all is done on one connection.
-func (s *lease) fresh() bool { return !s.m.server.cancels() && time.Since(s.renewed) < proofLasts }
-
-// prove is renew at the end of a transaction. In SQLite, where nobody else can write until it is committed, a fresh lease is only looked at: a
-// page less to write.
-func (s *lease) prove(ctx context.Context, q querier) error {
-	if s.m.server.cancels() {
-		return s.renew(ctx, q)
-	}
-	if !s.fresh() {
-		err := s.renew(ctx, q)
-		if err == nil {
-			s.renewed = time.Now()
-		}
-		return err
-	}
-	var mine int
-	if err := q.QueryRowContext(ctx, "SELECT count(*) FROM "+s.l.lease+" WHERE id = 1 AND token = ?", s.token).Scan(&mine); err != nil {
-		return fmt.Errorf("migrate: look at the lease: %w", err)
-	}
-	if mine != 1 {
-		return errLeaseOver
-	}
-	return nil
 }
 
 // keep renews the lease in the background.

@@ -262,8 +262,8 @@ func (r *run) begin(ctx context.Context) error {
 		if _, err := r.conn.ExecContext(bounded, r.m.server.begin()); err != nil {
 			return fmt.Errorf("migrate: begin: %w", err)
 		}
-		if r.lock.lease == nil || r.m.server.cancels() || r.lock.lease.fresh() {
-			return nil // commit checks it in any case
+		if r.lock.lease == nil || r.m.server.cancels() {
+			return nil
 		}
 		if err := r.lock.lease.renew(bounded, r.conn); err != nil {
 			r.rollback(ctx)
@@ -278,7 +278,7 @@ func (r *run) commit(ctx context.Context) error {
 	bounded, cancel := own(ctx)
 	defer cancel()
 	if r.lock.lease != nil { // as late as can be: with others the row is locked from here on, and SQLite's next runner must find it new
-		if err := r.lock.lease.prove(bounded, r.conn); err != nil {
+		if err := r.lock.lease.renew(bounded, r.conn); err != nil {
 			return err
 		}
 	}
