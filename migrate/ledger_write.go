@@ -31,7 +31,10 @@ func (l *ledger) one(ctx context.Context, q querier, query string, args ...any) 
 	return err
 }
 
-func now() string { return time.Now().UTC().Format("2006-01-02T15:04:05.000000Z") }
+// timeLayout is how the ledger has times, in UTC.
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+func now() string { return time.Now().UTC().Format(timeLayout) }
 
 // insert writes a row. down is what the down script is, "" with hasDown for one of no bytes.
 func (l *ledger) insert(ctx context.Context, q querier, r *row, down string, timings []StatementTime) error {

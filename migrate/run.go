@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/buffkit/buffkit/migrate/lexer"
@@ -143,14 +144,21 @@ func (r *run) do(ctx context.Context, f func(ctx context.Context) error) error {
 	}
 	inner, drop := context.WithCancel(context.WithoutCancel(ctx))
 	defer drop()
+	var begun atomic.Bool
 	finished, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		r.watch(ctx, finished, drop)
-	}()
+	begin := func() { // on a goroutine of its own, which a quick statement doesn't need
+		if begun.CompareAndSwap(false, true) {
+			defer close(stopped)
+			r.watch(ctx, finished, drop)
+		}
+	}
+	defer time.AfterFunc(r.lookEvery(), begin).Stop()
+	defer context.AfterFunc(ctx, begin)()
 	err := f(inner)
 	close(finished)
-	<-stopped
+	if !begun.CompareAndSwap(false, true) {
+		<-stopped
+	}
 	if err != nil && ctx.Err() != nil {
 		if errors.Is(err, ctx.Err()) {
 			return err
@@ -160,33 +168,44 @@ func (r *run) do(ctx context.Context, f func(ctx context.Context) error) error {
 	return err
 }
 
-// watch stands by while a statement runs.
-func (r *run) watch(ctx context.Context, finished <-chan struct{}, drop func()) {
-	every := lookAfter
+// lookEvery is how often a statement that waits is looked at.
+func (r *run) lookEvery() time.Duration {
 	if t := r.m.opts.LockTimeout; t > 0 {
-		every = min(every, t/2)
+		return min(lookAfter, t/2)
 	}
-	look := time.NewTicker(every)
+	return lookAfter
+}
+
+// watch stands by while a statement runs that isn't a quick one.
+func (r *run) watch(ctx context.Context, finished <-chan struct{}, drop func()) {
+	look := time.NewTicker(r.lookEvery())
 	defer look.Stop()
 	for {
+		if ctx.Err() != nil {
+			r.stop(ctx, finished, drop)
+			return
+		}
+		r.look(ctx)
 		select {
 		case <-finished:
 			return
 		case <-look.C:
-			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookAfter)
-			_ = r.lock.use(func(q querier) error {
-				names, err := r.m.server.blockers(bounded, q, r.id)
-				if err == nil && len(names) > 0 {
-					r.blockers = names
-				}
-				return err
-			})
-			cancel()
 		case <-ctx.Done():
-			r.stop(ctx, finished, drop)
-			return
 		}
 	}
+}
+
+// look sees who is in the way of the statement.
+func (r *run) look(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookAfter)
+	defer cancel()
+	_ = r.lock.use(func(q querier) error {
+		names, err := r.m.server.blockers(bounded, q, r.id)
+		if err == nil && len(names) > 0 {
+			r.blockers = names
+		}
+		return err
+	})
 }
 
 // stop asks the server until the statement has returned: a request that comes before the statement is lost.

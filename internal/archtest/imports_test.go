@@ -53,6 +53,12 @@ var architecture = map[string]imports{
 		{"migrate/lexer", "a statement's place in its file, for messages and progress"},
 		{"migrate/source", "the migrations"},
 	}},
+	"migrate/adopt": {code: []edge{
+		{"migrate", "what another tool has applied becomes rows of the ledger"},
+		{"migrate/dialect", "files and ledgers differ by database"},
+		{"migrate/lexer", "which statements can't be in a transaction, and what differs between two schemas"},
+		{"migrate/source", "another tool's folder becomes one that it reads"},
+	}},
 	"migrate/dialect": {}, // names and facts: every other package of the runner stands on it
 	"migrate/lexer": {code: []edge{
 		{"migrate/dialect", "which strings, comments and bodies there are"},

@@ -101,7 +101,7 @@ type splitter struct {
 
 func newSplitter(r io.Reader, d dialect.Dialect, opts Options) *splitter {
 	return &splitter{
-		window:  window{r: r, step: readBytes, max: opts.MaxStatementBytes},
+		window:  window{r: r, step: firstBytes, max: opts.MaxStatementBytes},
 		lex:     newLexer(d, opts),
 		body:    newBody(d),
 		dialect: d,

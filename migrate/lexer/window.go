@@ -6,7 +6,8 @@ import (
 )
 
 const (
-	readBytes     = 64 << 10 // one read of a file: below it the calls cost, above it nothing is gained
+	firstBytes    = 1 << 10  // the first read of a file: most migrations are smaller, and there may be thousands
+	readBytes     = 64 << 10 // a later one: below it the calls cost, above it nothing is gained
 	maxEmptyReads = 100      // as bufio: then the reader is broken
 )
 
@@ -50,6 +51,9 @@ func (w *window) more(from int) {
 		}
 	}
 	w.buf = room[:n]
+	if w.step >= firstBytes {
+		w.step = min(4*w.step, readBytes)
+	}
 }
 
 // makeRoom moves the window to the beginning of its memory, in a larger one if it would have to move again soon.

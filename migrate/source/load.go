@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +31,7 @@ type Script struct {
 	fsys    fs.FS
 	dialect dialect.Dialect
 	part    *section // what belongs to it; nil for the whole file
+	kept    []byte   // the whole file, if it is small
 }
 
 // section is a part of a file in bytes, from behind the comment that names it to the next one.
@@ -173,6 +173,10 @@ func (l *loader) lexerOptions(path string) *lexer.Options {
 	return &o
 }
 
+// keepBytes is how large a file may be that is read once and kept. It is opened up to five times otherwise, which shows with
+// thousands of them; 10,000 of this size are 40 MB.
+const keepBytes = 4 << 10
+
 // headBytes is how far headers are looked for.
 const headBytes = 64 << 10
 
@@ -205,6 +209,16 @@ func (l *loader) header(h *Header, token lexer.Token) {
 // ErrHeader is in the *lexer.Error of a header or a section's line that can't be read.
 var ErrHeader = errors.New("source: bad header")
 
+// room is how much of a file is read at once: a small one as a whole, so that its end is seen too.
+func room(r io.Reader) int64 {
+	if f, ok := r.(fs.File); ok {
+		if info, err := f.Stat(); err == nil {
+			return min(info.Size()+1, headBytes)
+		}
+	}
+	return headBytes
+}
+
 // read takes the checksum, and returns the beginning of the file.
 func (s *Script) read() (head []byte, err error) {
 	r, err := s.Open()
@@ -217,16 +231,17 @@ func (s *Script) read() (head []byte, err error) {
 			return nil, err
 		}
 	}
-	sum, buf := newChecksum(), make([]byte, headBytes)
+	sum, buf := newChecksum(), make([]byte, room(r))
 	for {
 		n, err := io.ReadFull(r, buf)
 		s.Size += int64(n)
 		sum.add(buf[:n])
-		if head == nil {
-			head = bytes.Clone(buf[:n])
-		}
+		head = append(head, buf[:min(n, headBytes-len(head))]...)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			s.Checksum = sum.sum()
+			if s.part == nil && s.Size <= keepBytes {
+				s.kept = head
+			}
 			return head, nil
 		}
 		if err != nil {

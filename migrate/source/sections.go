@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"iter"
@@ -130,9 +131,12 @@ func (p *parsing) begin(token lexer.Token, name, option string) {
 	p.scripts[name], p.inHead = p.current, true
 }
 
-// Open returns the script's text as it stands in the file. Where the file has sections it is as long as the file up to the section's
+// Open returns the script's text as it stands in the file; of a small one, as it was when it was loaded. Where the file has sections it is as long as the file up to the section's
 // end, with white space for what isn't the script's, so that positions are those of the file.
 func (s *Script) Open() (io.ReadCloser, error) {
+	if s.kept != nil {
+		return io.NopCloser(bytes.NewReader(s.kept)), nil
+	}
 	file, err := s.fsys.Open(s.Path)
 	if err != nil || s.part == nil {
 		return file, err

@@ -6,12 +6,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/adopt"
 	"github.com/buffkit/buffkit/migrate/dialect"
 	"github.com/buffkit/buffkit/migrate/source"
 	"github.com/spf13/cobra"
@@ -27,6 +29,7 @@ const (
 type migrateFlags struct {
 	database   string
 	dirs       []string
+	formats    []string
 	table, env string
 	outOfOrder bool
 	missing    bool
@@ -75,12 +78,14 @@ Databases:
 	flags := cmd.PersistentFlags()
 	f.add(flags)
 	flags.StringArrayVar(&f.dirs, "dir", []string{defaultDir}, "folder with migrations; repeat it as NAME=FOLDER for several sources")
+	flags.StringArrayVar(&f.formats, "format", nil, "the tool whose files these are, after adopt; repeat it as NAME=TOOL for several sources")
 	flags.BoolVar(&f.outOfOrder, "allow-out-of-order", false, "run migrations whose version is lower than one that was applied")
 	flags.BoolVar(&f.missing, "allow-missing", false, "run although the ledger has migrations without a file")
 	flags.StringVar(&f.app, "app-version", "", "the version of the app that works with the database, for migrations with -- requires-app:")
 	flags.StringVar(&f.appPolicy, "app-policy", "refuse", "what happens to an app that is too old: refuse or warn")
 	cmd.AddCommand(a.migrateUp(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
-		a.migrateValidate(&f), a.migrateLint(&f), a.migrateBaseline(&f), a.migrateRepair(&f), a.migrateWait(&f), a.migrateCreate(&f))
+		a.migrateValidate(&f), a.migrateLint(&f), a.migrateBaseline(&f), a.migrateAdopt(&f), a.migrateRepair(&f), a.migrateWait(&f),
+		a.migrateCreate(&f))
 	return cmd
 }
 
@@ -99,23 +104,31 @@ func (f *migrateFlags) add(flags *pflag.FlagSet) {
 var lockModes = map[string]migrate.LockMode{"auto": migrate.AutoLock, "session": migrate.SessionLock, "lease": migrate.LeaseLock}
 
 // migrator opens the database and calls do with its runner.
-func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migrate.Options) error, more ...func(*migrate.Options)) (err error) {
-	opts, err := f.options()
-	if err != nil {
-		return err
-	}
-	opts.Hooks = a.migrateHooks()
-	opts.Logger = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	for _, change := range more {
-		change(opts)
-	}
+func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migrate.Options) error, more ...func(*migrate.Options)) error {
 	return f.open(func(db *sql.DB, d dialect.Dialect) error {
-		m, err := migrate.New(db, d, opts)
+		opts, err := f.options(d)
 		if err != nil {
-			return usageError{err}
+			return err
+		}
+		for _, change := range more {
+			change(opts)
+		}
+		m, err := a.newMigrator(db, d, opts)
+		if err != nil {
+			return err
 		}
 		return do(m, opts)
 	})
+}
+
+func (a *app) newMigrator(db *sql.DB, d dialect.Dialect, opts *migrate.Options) (*migrate.Migrator, error) {
+	opts.Hooks = a.migrateHooks()
+	opts.Logger = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	m, err := migrate.New(db, d, opts)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return m, nil
 }
 
 // url is what --database or the environment names, or "".
@@ -140,7 +153,8 @@ func (f *migrateFlags) open(do func(db *sql.DB, d dialect.Dialect) error) (err e
 
 var appPolicies = map[string]migrate.AppPolicy{"refuse": migrate.AppRefuse, "warn": migrate.AppWarn}
 
-func (f *migrateFlags) options() (*migrate.Options, error) {
+// options are those of the flags, with the sources as they are for a dialect.
+func (f *migrateFlags) options(d dialect.Dialect) (*migrate.Options, error) {
 	opts, err := f.shared()
 	if err != nil {
 		return nil, err
@@ -150,30 +164,33 @@ func (f *migrateFlags) options() (*migrate.Options, error) {
 		return nil, usagef("--app-policy %.32q: use refuse or warn", f.appPolicy)
 	}
 	opts.AllowOutOfOrder, opts.AllowMissing, opts.AppVersion, opts.AppPolicy = f.outOfOrder, f.missing, f.app, policy
+	opts.Sources, err = f.sources(d)
+	return opts, err
+}
+
+// sources opens the folders, in the formats that they are in.
+func (f *migrateFlags) sources(d dialect.Dialect) (all []migrate.Source, err error) {
+	formats, err := f.tools()
+	if err != nil {
+		return nil, err
+	}
 	for _, dir := range f.dirs {
-		name, folder, err := f.folder(dir)
+		name, fsys, err := openFolder(dir)
 		if err != nil {
 			return nil, err
 		}
-		opts.Sources = append(opts.Sources, migrate.Source{Name: name, FS: os.DirFS(folder)})
+		tool, ok := formats[name]
+		if !ok {
+			tool = formats[""]
+		}
+		if tool != "" {
+			if fsys, err = adopt.Open(fsys, tool, d); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, migrate.Source{Name: name, FS: fsys})
 	}
-	return opts, nil
-}
-
-// folder takes NAME=FOLDER or FOLDER.
-func (f *migrateFlags) folder(dir string) (name, folder string, err error) {
-	name, folder, named := strings.Cut(dir, "=")
-	if !named {
-		name, folder = "", dir
-	}
-	info, err := os.Stat(folder)
-	switch {
-	case err != nil:
-		return "", "", fmt.Errorf("the migrations: %w: give --dir, or make one with: buffkit migrate create NAME", err)
-	case !info.IsDir():
-		return "", "", usagef("--dir %s is no folder", folder)
-	}
-	return name, folder, nil
+	return all, nil
 }
 
 // shared are the options that seeds have too.
@@ -197,6 +214,43 @@ func (f *migrateFlags) shared() (*migrate.Options, error) {
 		opts.Retries = -1
 	}
 	return opts, nil
+}
+
+// tools reads --format: whose files those of a source are; "" is for those that aren't named.
+func (f *migrateFlags) tools() (map[string]adopt.Tool, error) {
+	all := map[string]adopt.Tool{}
+	for _, format := range f.formats {
+		name, tool, named := strings.Cut(format, "=")
+		if !named {
+			name, tool = "", format
+		}
+		if tool == "buffkit" {
+			all[name] = ""
+			continue
+		}
+		t, err := adopt.ParseTool(tool)
+		if err != nil {
+			return nil, usagef("--format: %w", err)
+		}
+		all[name] = t
+	}
+	return all, nil
+}
+
+// openFolder takes FOLDER or NAME=FOLDER.
+func openFolder(dir string) (name string, fsys fs.FS, err error) {
+	name, folder, named := strings.Cut(dir, "=")
+	if !named {
+		name, folder = "", dir
+	}
+	info, err := os.Stat(folder)
+	switch {
+	case err != nil:
+		return "", nil, fmt.Errorf("the migrations: %w: give --dir, or make one with: buffkit migrate create NAME", err)
+	case !info.IsDir():
+		return "", nil, usagef("--dir %s is no folder", folder)
+	}
+	return name, os.DirFS(folder), nil
 }
 
 // manyStatements are too many to print each; then one a second is.

@@ -1,12 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -173,16 +173,15 @@ func (l *lintFlags) check(f *migrateFlags, d dialect.Dialect, opts *lint.Options
 		}
 		since = r.Version
 	}
+	sources, err := f.sources(d)
+	if err != nil {
+		return nil, err
+	}
 	var all []lint.Migration
-	for _, dir := range f.dirs {
-		name, folder, err := f.folder(dir)
-		if err != nil {
-			return nil, err
-		}
-		if name == "" {
-			name = migrate.DefaultSource
-		}
-		found, err := source.Load(os.DirFS(folder), d, nil)
+	for i, s := range sources {
+		name := cmp.Or(s.Name, migrate.DefaultSource)
+		folder := f.dirs[i][strings.Index(f.dirs[i], "=")+1:]
+		found, err := source.Load(s.FS, d, nil)
 		if err != nil {
 			return nil, err
 		}

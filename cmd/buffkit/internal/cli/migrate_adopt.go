@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"text/tabwriter"
+
+	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/adopt"
+	"github.com/buffkit/buffkit/migrate/dialect"
+	"github.com/spf13/cobra"
+)
+
+// adoptFlags are those of adopt alone.
+type adoptFlags struct {
+	from, ledger, write string
+}
+
+func (a *app) migrateAdopt(f *migrateFlags) *cobra.Command {
+	var own adoptFlags
+	cmd := &cobra.Command{
+		Use:   "adopt [flags]",
+		Short: "Take over from goose, golang-migrate, dbmate, sql-migrate, pop, tern or bun",
+		Long: `Take over what another tool has applied: its ledger is read, and ours gets a row for each migration. Nothing is run, and the
+other ledger stays as it is. All is checked before anything is written; --dry-run shows what would be.
+
+Which tool it is shows in the shape of its ledger and of its files; --from says it.
+
+The files can stay what they are: give --format TOOL to every migrate command from then on. New ones may be in the tool's
+format or in ours, beside them. Or --write NEWFOLDER writes them in our format, and the old folder isn't needed any more.`,
+		Example: `  buffkit migrate adopt --dir migrations --database "$DATABASE_URL" --dry-run
+  buffkit migrate adopt --dir migrations --database "$DATABASE_URL" --write db/migrations
+  buffkit migrate adopt --from goose --ledger admin.goose_db_version --dir migrations --database "$DATABASE_URL"`,
+		Args: noArgs,
+		RunE: a.run(func(cmd *cobra.Command, _ []string) error { return a.adopt(cmd.Context(), f, &own) }),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&own.from, "from", "", "the tool: goose, golang-migrate, dbmate, sql-migrate, pop, tern or bun")
+	flags.StringVar(&own.ledger, "ledger", "", "the tool's table, NAME or SCHEMA.NAME, if it isn't the tool's default")
+	flags.StringVar(&own.write, "write", "", "a new folder for the files in our format")
+	dryRun(cmd, f)
+	return cmd
+}
+
+func (a *app) adopt(ctx context.Context, f *migrateFlags, own *adoptFlags) error {
+	if len(f.dirs) != 1 || len(f.formats) > 0 {
+		return usagef("adopt takes one --dir, FOLDER or NAME=FOLDER, and --from instead of --format")
+	}
+	return f.open(func(db *sql.DB, d dialect.Dialect) error {
+		dir, history, err := f.other(ctx, own, db, d)
+		if err != nil {
+			return err
+		}
+		f.formats = []string{string(dir.Tool())}
+		opts, err := f.options(d)
+		if err != nil {
+			return err
+		}
+		m, err := a.newMigrator(db, d, opts)
+		if err != nil {
+			return err
+		}
+		res, err := m.CheckAdopt(ctx, history.Adoption(""))
+		if err != nil {
+			return err
+		}
+		if err := a.printAdoption(f, dir, history, res); err != nil || f.dryRun {
+			return err
+		}
+		return a.adoptNow(ctx, f, own, dir, func() error {
+			_, err := m.Adopt(ctx, history.Adoption(""))
+			return err
+		})
+	})
+}
+
+// other reads the other tool's folder and ledger.
+func (f *migrateFlags) other(ctx context.Context, own *adoptFlags, db *sql.DB, d dialect.Dialect) (*adopt.Dir, *adopt.History, error) {
+	_, fsys, err := openFolder(f.dirs[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	opts := &adopt.Options{Table: own.ledger}
+	var tool adopt.Tool
+	if own.from != "" {
+		if tool, err = adopt.ParseTool(own.from); err != nil {
+			return nil, nil, usagef("--from: %w", err)
+		}
+	} else if tool, err = adopt.Find(ctx, fsys, db, d, opts); err != nil {
+		return nil, nil, err
+	}
+	dir, err := adopt.Open(fsys, tool, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	history, err := dir.History(ctx, db, opts)
+	return dir, history, err
+}
+
+// adoptNow writes the files, if that is wanted, and then the ledger.
+func (a *app) adoptNow(ctx context.Context, f *migrateFlags, own *adoptFlags, dir *adopt.Dir, write func() error) error {
+	if own.write == "" {
+		if err := write(); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(a.stderr, "done; from now on: buffkit migrate status --dir %s --format %s\n", f.dirs[0], dir.Tool())
+		return err
+	}
+	if _, err := os.Stat(own.write); !errors.Is(err, fs.ErrNotExist) {
+		return usagef("--write %s: there is something of that name; give the name of a new folder", own.write)
+	}
+	err := os.CopyFS(own.write, dir)
+	if err == nil {
+		err = write()
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(own.write)) // it wasn't there before
+	}
+	_, err = fmt.Fprintf(a.stderr, "done; from now on: buffkit migrate status --dir %s\n", own.write)
+	return err
+}
+
+func (a *app) printAdoption(f *migrateFlags, dir *adopt.Dir, history *adopt.History, res *migrate.AdoptResult) error {
+	if f.json {
+		return printJSON(a.stdout, struct {
+			Tool   adopt.Tool `json:"tool"`
+			Ledger string     `json:"ledger"`
+			Notes  []string   `json:"notes,omitempty"`
+			Left   []string   `json:"left_out,omitempty"`
+			*migrate.AdoptResult
+		}{dir.Tool(), history.Table, history.Notes, dir.Left(), res})
+	}
+	fmt.Fprintf(a.stderr, "%s, by its ledger %s: %d applied, %d pending\n", dir.Tool(), history.Table, len(res.Rows), len(res.Pending))
+	for _, text := range history.Notes {
+		fmt.Fprintln(a.stderr, "mind:", text)
+	}
+	for _, text := range res.Warnings {
+		fmt.Fprintln(a.stderr, "warning:", text)
+	}
+	for _, text := range dir.Left() {
+		fmt.Fprintln(a.stderr, "left out:", text)
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, i := range res.Rows {
+		fmt.Fprintf(w, "%s\t%s\tapplied, by %s\t%s\n", i.Ref, i.Name, i.Origin, i.At)
+	}
+	for _, r := range res.Pending {
+		fmt.Fprintf(w, "%s\t\tpending\n", r)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,191 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Adoption is what another tool has applied of a source; package adopt reads it from that tool's ledger.
+type Adoption struct {
+	Source  string // default: the first one
+	Origin  string // the tool, kept in the ledger
+	Applied []Adopted
+}
+
+// Adopted is a migration that another tool has applied.
+type Adopted struct {
+	Version Version
+	At      time.Time // zero: the tool didn't keep it
+}
+
+// AdoptResult is what Adopt has written, or would.
+type AdoptResult struct {
+	Rows     []Info   `json:"rows"`    // in the order of the ledger
+	Pending  []Ref    `json:"pending"` // what up will run
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Adopt writes rows to the ledger for what another tool has applied, and runs nothing. All or none are written. It refuses a source of which
+// the ledger knows anything, a version that has no file unless Options.AllowMissing is set, and whatever Up would refuse of the migrations
+// that are pending then: the error is a *PlanError. So after it Up goes on, and Down goes back through the files of the other tool.
+func (m *Migrator) Adopt(ctx context.Context, what Adoption) (*AdoptResult, error) {
+	files := m.load()
+	if _, err := m.checkAdoption(ctx, what, files); err != nil { // before a ledger is made
+		return nil, err
+	}
+	var res *AdoptResult
+	err := m.locked(ctx, func(r *run) error {
+		a, err := m.adoption(ctx, what, files, r.l, r.conn)
+		if err != nil {
+			return err
+		}
+		res = a.result
+		return r.adopt(ctx, a)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// CheckAdopt says what Adopt would write, and changes nothing. The error is that of Adopt.
+func (m *Migrator) CheckAdopt(ctx context.Context, what Adoption) (*AdoptResult, error) {
+	return m.checkAdoption(ctx, what, m.load())
+}
+
+func (m *Migrator) checkAdoption(ctx context.Context, what Adoption, files *set) (*AdoptResult, error) {
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	l, err := m.openLedger(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	a, err := m.adoption(ctx, what, files, l, conn)
+	if err != nil {
+		return nil, err
+	}
+	return a.result, nil
+}
+
+// adoption is one that was checked.
+type adoption struct {
+	rows   []*row
+	downs  []*script // beside the rows
+	result *AdoptResult
+}
+
+// adoption checks everything against the ledger as it will be.
+func (m *Migrator) adoption(ctx context.Context, what Adoption, files *set, l *ledger, q querier) (*adoption, error) {
+	if len(files.problems) > 0 {
+		return nil, &PlanError{files.problems}
+	}
+	if what.Source == "" {
+		what.Source = m.opts.Sources[0].Name
+	}
+	b, err := l.read(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	p := &planner{m: m, goal: Goal{Do: DoUp}, files: files, book: b, ledger: l, q: q, ctx: ctx,
+		plan: &Plan{Dialect: m.dialect, table: l.table, begin: m.server.begin(), first: !b.exists, prior: b}}
+	if !p.ours(Ref{Source: what.Source}) {
+		return nil, fmt.Errorf("migrate: adopt: there is no source %q", what.Source)
+	}
+	for _, r := range b.rows {
+		if r.ref.Source == what.Source {
+			return nil, fmt.Errorf("migrate: adopt: the ledger has %s already: adopting is for a source that it doesn't know", r.ref)
+		}
+	}
+	a := &adoption{result: &AdoptResult{Rows: []Info{}, Pending: []Ref{}}}
+	if err := p.adopt(what, a); err != nil {
+		return nil, err
+	}
+	if err := p.make(); err != nil {
+		return nil, err
+	}
+	if len(p.problems) > 0 {
+		return nil, &PlanError{p.problems}
+	}
+	for _, step := range p.plan.Steps {
+		a.result.Pending = append(a.result.Pending, step.Ref)
+	}
+	a.result.Warnings = append(a.result.Warnings, p.plan.Warnings...)
+	return a, nil
+}
+
+// adopt puts the rows into the planner's book.
+func (p *planner) adopt(what Adoption, a *adoption) error {
+	seq := p.book.nextSeq()
+	for _, applied := range what.Applied {
+		ref := Ref{Source: what.Source, Version: applied.Version}
+		mig := p.files.get(ref)
+		r := &row{ref: ref, seq: seq, state: Applied, at: now(), origin: limit(what.Origin, 64), runner: limit(p.m.runner, 255)}
+		if !applied.At.IsZero() {
+			r.at = applied.At.UTC().Format(timeLayout)
+		}
+		var down *script
+		if mig != nil {
+			r.ref, r.name, r.checksum, down = mig.ref, mig.name, mig.checksum, mig.down
+		}
+		if err := p.book.add(r); err != nil {
+			return fmt.Errorf("migrate: adopt: %w", err)
+		}
+		a.rows, a.downs, seq = append(a.rows, r), append(a.downs, down), seq+1
+		a.result.Rows = append(a.result.Rows, info(r, mig))
+		p.warnOfDown(a, mig)
+	}
+	return nil
+}
+
+// warnOfDown looks through a script that was made for another tool.
+func (p *planner) warnOfDown(a *adoption, mig *migration) {
+	if mig == nil || mig.down == nil {
+		return
+	}
+	if _, err := p.m.survey(mig.down); err != nil {
+		a.result.Warnings = append(a.result.Warnings, fmt.Sprintf("%s couldn't be undone: %v", mig.ref, err))
+	}
+}
+
+// adopt writes the rows in one transaction. It may take longer than one of the runner's own statements, since there can be thousands.
+func (r *run) adopt(ctx context.Context, a *adoption) error {
+	if err := r.create(ctx); err != nil {
+		return err
+	}
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	if err := r.insertAll(ctx, a); err != nil {
+		r.rollback(ctx)
+		return fmt.Errorf("migrate: adopt: %w", err)
+	}
+	if err := r.commit(ctx); err != nil {
+		r.rollback(ctx)
+		return fmt.Errorf("migrate: adopt: %w", err)
+	}
+	return nil
+}
+
+func (r *run) insertAll(ctx context.Context, a *adoption) error {
+	for i, row := range a.rows {
+		if err := ctx.Err(); err != nil {
+			return ended(ctx)
+		}
+		down, ok, err := a.downs[i].text()
+		if err != nil {
+			return err
+		}
+		row.hasDown = ok
+		bounded, cancel := own(ctx)
+		err = r.l.insert(bounded, r.conn, row, down, nil)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
