@@ -51,6 +51,7 @@ var architecture = map[string]imports{
 	"migrate": {code: []edge{
 		{"migrate/dialect", "which database it runs on"},
 		{"migrate/lexer", "a statement's place in its file, for messages and progress"},
+		{"migrate/schema", "what a database is: to dump, compare and squash it"},
 		{"migrate/source", "the migrations"},
 	}},
 	"migrate/dialect": {}, // names and facts: every other package of the runner stands on it
@@ -61,6 +62,10 @@ var architecture = map[string]imports{
 		{"migrate/dialect", "a rule is for some databases"},
 		{"migrate/lexer", "statements are recognized from their tokens"},
 		{"migrate/source", "scripts with their headers, lint:allow among them"},
+	}},
+	"migrate/schema": {code: []edge{
+		{"migrate/dialect", "each catalog is read its own way"},
+		{"migrate/lexer", "which names stand in a view, as MySQL prints it"},
 	}},
 	"migrate/source": {code: []edge{
 		{"migrate/dialect", "a file may be for one database alone"},

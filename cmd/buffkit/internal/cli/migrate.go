@@ -34,6 +34,7 @@ type migrateFlags struct {
 	json       bool
 	dryRun     bool
 	to         string
+	noFiles    bool // the command needs no migrations
 }
 
 func (a *app) migrate() *cobra.Command {
@@ -79,7 +80,8 @@ Databases:
 	flags.IntVar(&f.retries, "retries", migrate.DefaultRetries, "how often it's tried again")
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	cmd.AddCommand(a.migrateUp(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
-		a.migrateValidate(&f), a.migrateBaseline(&f), a.migrateRepair(&f), a.migrateWait(&f), a.migrateCreate(&f))
+		a.migrateValidate(&f), a.migrateBaseline(&f), a.migrateRepair(&f), a.migrateWait(&f), a.migrateCreate(&f),
+		a.migrateDump(&f))
 	return cmd
 }
 
@@ -137,6 +139,10 @@ func (f *migrateFlags) options() (*migrate.Options, error) {
 	}
 	if f.retries == 0 {
 		opts.Retries = -1
+	}
+	if f.noFiles {
+		opts.Sources = []migrate.Source{{FS: noFiles{}}}
+		return opts, nil
 	}
 	for _, dir := range f.dirs {
 		name, folder, named := strings.Cut(dir, "=")
