@@ -36,6 +36,8 @@ var (
 	ErrUnclear = errors.New("migrate: unclear whether a statement was executed")
 	// ErrChanged: a file changed between the plan and the run.
 	ErrChanged = errors.New("migrate: the file changed while it ran")
+	// ErrSquash: migrations can't be squashed, or a database has a part of those that were.
+	ErrSquash = errors.New("migrate: squash")
 	// ErrForeignKeys: a migration of SQLite would leave rows that refer to nothing.
 	ErrForeignKeys = errors.New("migrate: broken references")
 )

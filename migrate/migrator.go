@@ -190,6 +190,9 @@ const (
 	maxName       = 255
 )
 
+// Dialect returns the dialect that New was given.
+func (m *Migrator) Dialect() dialect.Dialect { return m.dialect }
+
 // Up applies every migration that is pending.
 func (m *Migrator) Up(ctx context.Context) (*Result, error) { return m.Run(ctx, Goal{Do: DoUp}) }
 

@@ -32,12 +32,15 @@ func (p *planner) up() error {
 			p.plan.Skipped = append(p.plan.Skipped, Skip{mig.ref, mig.env})
 			continue
 		}
+		if !p.checkSquash(mig) {
+			continue
+		}
 		if r == nil || r.state == Undoing {
 			r = nil
 			p.checkOrder(mig, highest)
 		}
 		for _, ref := range mig.depends {
-			if dep := p.files.get(ref); dep != nil && !applied[key(ref)] {
+			if dep := p.files.get(ref); dep != nil && !applied[key(dep.ref)] {
 				p.fail(ErrDepends, mig.ref, mig.path, fmt.Sprintf("it depends on %s, which isn't for the environment %q (env: %s)", ref,
 					p.m.opts.Environment, strings.Join(dep.env, ", ")), "give it the same header env:, or run in another environment")
 			}
@@ -147,7 +150,7 @@ func (p *planner) checkApplied() {
 				fmt.Sprintf("bring the file back, or finish it by hand, then: buffkit migrate repair %s --applied", r.ref))
 		case mig == nil && r.state == Applied:
 			missing = append(missing, r.ref.String())
-		case mig != nil && r.state == Applied && r.checksum != "" && mig.checksum != "" && r.checksum != mig.checksum:
+		case mig != nil && r.state == Applied && !mig.same(r):
 			p.fail(ErrDrift, mig.ref, mig.path, "the file changed after it was applied, on "+day(r.at),
 				fmt.Sprintf("undo the change and write a new migration; if it changes nothing that matters: buffkit migrate repair %s --checksum", r.ref))
 		}

@@ -212,7 +212,9 @@ func (r *postgresReader) order() {
 			visit(n)
 		}
 		state[o] = 2
-		r.add(o.Object)
+		if len(o.SQL) > 0 { // the schema public is there before
+			r.add(o.Object)
+		}
 	}
 	for _, o := range r.objects {
 		visit(o)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
 	"github.com/buffkit/buffkit/migrate/source"
 	"github.com/spf13/cobra"
 )
@@ -81,7 +82,7 @@ Databases:
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	cmd.AddCommand(a.migrateUp(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
 		a.migrateValidate(&f), a.migrateBaseline(&f), a.migrateRepair(&f), a.migrateWait(&f), a.migrateCreate(&f),
-		a.migrateDump(&f))
+		a.migrateDump(&f), a.migrateSquash(&f))
 	return cmd
 }
 
@@ -105,20 +106,28 @@ func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migra
 	if url == "" {
 		return usagef("no database: give --database or $%s, as in --database sqlite:app.db", databaseVar)
 	}
-	target, err := parseDatabase(url)
+	db, d, err := openDatabase(url)
 	if err != nil {
-		return usageError{err}
-	}
-	db, err := sql.Open(target.driver, target.dsn)
-	if err != nil {
-		return fmt.Errorf("open the database: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	m, err := migrate.New(db, target.dialect, opts)
+	m, err := migrate.New(db, d, opts)
 	if err != nil {
 		return usageError{err}
 	}
 	return do(m, opts)
+}
+
+func openDatabase(url string) (*sql.DB, dialect.Dialect, error) {
+	target, err := parseDatabase(url)
+	if err != nil {
+		return nil, 0, usageError{err}
+	}
+	db, err := sql.Open(target.driver, target.dsn)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open the database: %w", err)
+	}
+	return db, target.dialect, nil
 }
 
 func (f *migrateFlags) options() (*migrate.Options, error) {
