@@ -63,6 +63,11 @@ var architecture = map[string]imports{
 		{"migrate/lexer", "statements are recognized from their tokens"},
 		{"migrate/source", "scripts with their headers, lint:allow among them"},
 	}},
+	"migrate/migratetest": {code: []edge{
+		{"migrate", "the runner that it runs up, down and into faults"},
+		{"migrate/dialect", "catalogs differ"},
+		{"migrate/schema", "what is compared"},
+	}},
 	"migrate/schema": {code: []edge{
 		{"migrate/dialect", "each catalog is read its own way"},
 		{"migrate/lexer", "which names stand in a view, as MySQL prints it"},
