@@ -44,6 +44,7 @@ type row struct {
 	origin     string
 	runner     string
 	hasDown    bool
+	measured   Measured // only for writing
 	journal    []entry
 }
 

@@ -87,6 +87,9 @@ type Options struct {
 	LockTimeout time.Duration
 	// Retries is how often a migration is tried again after LockTimeout or a deadlock. Default DefaultRetries; negative: not at all.
 	Retries int
+	// Monitor notes the sizes of the tables that a migration names, before and behind it, and on PostgreSQL the locks that it held; both stand in the
+	// ledger and in StepResult. It costs two queries for each table, and one more. Durations and waits for locks are noted anyway.
+	Monitor bool
 	// Lexer is how files are read: the sql_mode of MySQL, the longest statement.
 	Lexer lexer.Options
 	// Hooks observe.

@@ -22,6 +22,9 @@ type run struct {
 	blockers []string  // those of the last statement that waited for long
 	proved   time.Time // when the connection and the lock were last seen to be good
 	dirty    bool      // the connection isn't as the pool gave it
+
+	current current       // what the watcher looks at
+	waited  time.Duration // for locks, in this step
 }
 
 // locked calls f under the lock.
@@ -165,15 +168,7 @@ func (r *run) watch(ctx context.Context, finished <-chan struct{}, drop func()) 
 		case <-finished:
 			return
 		case <-look.C:
-			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookAfter)
-			_ = r.lock.use(func(q querier) error {
-				names, err := r.m.server.blockers(bounded, q, r.id)
-				if err == nil && len(names) > 0 {
-					r.blockers = names
-				}
-				return err
-			})
-			cancel()
+			r.observe(ctx, every)
 		case <-ctx.Done():
 			r.stop(ctx, finished, drop)
 			return

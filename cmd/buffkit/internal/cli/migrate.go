@@ -35,6 +35,7 @@ type migrateFlags struct {
 	json       bool
 	dryRun     bool
 	to         string
+	monitor    bool
 	noFiles    bool // the command needs no migrations
 }
 
@@ -82,7 +83,7 @@ Databases:
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	cmd.AddCommand(a.migrateUp(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
 		a.migrateValidate(&f), a.migrateBaseline(&f), a.migrateRepair(&f), a.migrateWait(&f), a.migrateCreate(&f),
-		a.migrateDump(&f), a.migrateSquash(&f))
+		a.migrateDump(&f), a.migrateSquash(&f), a.migrateStats(&f))
 	return cmd
 }
 
@@ -136,7 +137,7 @@ func (f *migrateFlags) options() (*migrate.Options, error) {
 		return nil, usagef("--lock %.32q: use auto, session or lease", f.lock)
 	}
 	opts := &migrate.Options{Table: f.table, Environment: f.env, AllowOutOfOrder: f.outOfOrder, AllowMissing: f.missing, Lock: mode,
-		LockWait: f.lockWait, LockTimeout: f.timeout, Retries: f.retries}
+		LockWait: f.lockWait, LockTimeout: f.timeout, Retries: f.retries, Monitor: f.monitor}
 	if f.lockWait < 0 || f.timeout < 0 || f.retries < 0 {
 		return nil, usagef("--lock-wait, --lock-timeout and --retries can't be negative")
 	}
@@ -190,6 +191,7 @@ func (a *app) migrateHooks() migrate.Hooks {
 				fmt.Fprintf(a.stderr, "  %d of %d  %8s  %s\n", p.N, p.Step.Statements, p.Took.Round(time.Microsecond*100), oneLine(p.SQL, 80))
 			}
 		},
+		Watching: a.printWatch,
 		Retrying: func(r migrate.Retry) {
 			fmt.Fprintf(a.stderr, "  a lock wasn't to be had in time: trying again (%d of %d)\n", r.Attempt, r.Of)
 			for _, b := range r.Blockers {
@@ -197,6 +199,21 @@ func (a *app) migrateHooks() migrate.Hooks {
 			}
 		},
 	}
+}
+
+// printWatch tells how a statement that takes long is getting on.
+func (a *app) printWatch(w migrate.Watch) {
+	text := fmt.Sprintf("  %d of %d  running for %s", w.N, w.Step.Statements, w.Took.Round(time.Second))
+	if w.Phase != "" {
+		text += ", " + w.Phase
+	}
+	if w.Percent >= 0 {
+		text += fmt.Sprintf(" %.0f %%", w.Percent)
+	}
+	if len(w.Blockers) > 0 {
+		text += ", waiting for " + strings.Join(w.Blockers, "; ")
+	}
+	fmt.Fprintln(a.stderr, text)
 }
 
 func oneLine(text string, most int) string {
