@@ -42,6 +42,8 @@ var (
 	ErrApp = errors.New("migrate: the app is too old for this schema")
 	// ErrCheck: Options.Check has something against the plan.
 	ErrCheck = errors.New("migrate: refused by a check")
+	// ErrSquash: migrations can't be squashed, or a database has a part of those that were.
+	ErrSquash = errors.New("migrate: squash")
 	// ErrForeignKeys: a migration of SQLite would leave rows that refer to nothing.
 	ErrForeignKeys = errors.New("migrate: broken references")
 )

@@ -15,6 +15,9 @@ type Hooks struct {
 	Began func(*Step)
 	// Statement is called before each statement and behind it.
 	Statement func(Progress)
+	// Watching is called about once a second while a statement runs, on another goroutine, and never beside another hook. It isn't called on SQLite and with
+	// LeaseLock, where no second connection can look.
+	Watching func(Watch)
 	// Retrying is called when a step, or a statement of one that can't be rolled back, is tried again after a pause.
 	Retrying func(Retry)
 	// Ended is called behind a step. The error is a *StepError.

@@ -45,9 +45,10 @@ type row struct {
 	origin     string
 	runner     string
 	hasDown    bool
-	app        string  // the oldest version of the app that works with it; may be empty
-	journal    []entry // in the order of first
-	noJournal  bool    // its table is gone
+	app        string   // the oldest version of the app that works with it; may be empty
+	measured   Measured // only for writing
+	journal    []entry  // in the order of first
+	noJournal  bool     // its table is gone
 }
 
 // entry is a block of an unfinished migration in the journal.

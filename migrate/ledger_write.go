@@ -42,7 +42,7 @@ func (l *ledger) insert(ctx context.Context, q querier, r *row, down string, tim
 	err := l.one(ctx, q, "INSERT INTO "+l.table+" (source, version, name, seq, state, checksum, statements, applied_at, duration_us, rows_affected,"+
 		" origin, runner, down_sql, timings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		r.ref.Source, string(r.ref.Version), r.name, r.seq, string(r.state), r.checksum, r.statements, r.at, r.took.Microseconds(), r.rows,
-		r.origin, r.runner, stored, timingsText(timings))
+		r.origin, r.runner, stored, timingsText(timings, r.measured))
 	if err != nil || r.app == "" {
 		return err
 	}
@@ -72,7 +72,7 @@ func (l *ledger) complete(ctx context.Context, q querier, r *row, from State, do
 	err := l.one(ctx, q, "UPDATE "+l.table+" SET state = ?, checksum = ?, statements = ?, applied_at = ?, duration_us = ?, rows_affected = ?, origin = ?,"+
 		" runner = ?, down_sql = ?, timings = ? WHERE source = ? AND version = ? AND state = ?",
 		string(Applied), r.checksum, r.statements, r.at, r.took.Microseconds(), r.rows, r.origin, r.runner,
-		sql.NullString{String: down, Valid: r.hasDown}, timingsText(timings), r.ref.Source, string(r.ref.Version), string(from))
+		sql.NullString{String: down, Valid: r.hasDown}, timingsText(timings, r.measured), r.ref.Source, string(r.ref.Version), string(from))
 	if err != nil {
 		return err
 	}
@@ -129,12 +129,12 @@ type StatementTime struct {
 // maxTimings is how many statements the ledger keeps the times of: of a longer migration the slowest.
 const maxTimings = 1000
 
-// timingsText is JSON: [{"n":1,"took_ns":…,"rows":…}].
-func timingsText(all []StatementTime) sql.NullString {
+// timingsText is JSON: {"statements":[{"n":1,"took_ns":…,"rows":…}],"lock_wait_ns":…}.
+func timingsText(all []StatementTime, measured Measured) sql.NullString {
 	if len(all) == 0 {
 		return sql.NullString{}
 	}
-	text, err := json.Marshal(slowest(all))
+	text, err := json.Marshal(timingsOf{slowest(all), measured})
 	return sql.NullString{String: string(text), Valid: err == nil}
 }
 
@@ -143,9 +143,14 @@ func slowest(all []StatementTime) []StatementTime {
 	if len(all) <= maxTimings {
 		return all
 	}
-	all = slices.Clone(all)
-	slices.SortFunc(all, func(a, b StatementTime) int { return int(b.Took - a.Took) })
-	all = all[:maxTimings]
+	all = longest(all, maxTimings)
 	slices.SortFunc(all, func(a, b StatementTime) int { return a.N - b.N })
 	return all
+}
+
+// longest returns the n that took longest, the longest first.
+func longest(all []StatementTime, n int) []StatementTime {
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b StatementTime) int { return int(b.Took - a.Took) })
+	return all[:min(n, len(all))]
 }

@@ -20,7 +20,8 @@ type migration struct {
 	depends  []Ref
 	env      []string
 	path     string
-	app      string // the oldest version of the app that works with it
+	app      string            // the oldest version of the app that works with it
+	squashes []source.Squashed // the migrations that it stands for, itself included
 
 	repeatable bool // it runs again when its checksum changes
 }
@@ -42,7 +43,40 @@ func key(r Ref) Ref {
 	return Ref{Source: r.Source, Version: Version(number)}
 }
 
+// get returns a migration, or the one that stands for it since a squash.
 func (s *set) get(r Ref) *migration { return s.byRef[key(r)] }
+
+// own returns a migration, and not what stands for it.
+func (s *set) own(r Ref) *migration {
+	if mig := s.get(r); mig != nil && key(mig.ref) == key(r) {
+		return mig
+	}
+	return nil
+}
+
+// of returns the migration whose file was applied when the row was written.
+func (s *set) of(r *row) *migration {
+	if mig := s.own(r.ref); mig != nil && (len(mig.squashes) == 0 || mig.checksum == r.checksum) {
+		return mig
+	}
+	return nil
+}
+
+// same tells whether a row is of the migration as it is now, or of one that it stands for.
+func (mig *migration) same(r *row) bool {
+	if r.checksum == "" || mig.checksum == "" || r.checksum == mig.checksum && key(r.ref) == key(mig.ref) {
+		return true
+	}
+	for _, old := range mig.squashes {
+		if key(Ref{Source: mig.ref.Source, Version: old.Version}) == key(r.ref) && old.Checksum == shortSum(r.checksum) {
+			return true
+		}
+	}
+	return false
+}
+
+// shortSum is what a squash keeps of a checksum.
+func shortSum(checksum string) string { return limit(strings.TrimPrefix(checksum, "sha256:"), 12) }
 
 // load reads the sources.
 func (m *Migrator) load() *set {
@@ -63,7 +97,23 @@ func (m *Migrator) load() *set {
 			s.all = append(s.all, mig)
 		}
 	}
+	for _, mig := range s.all {
+		s.standIn(mig)
+	}
 	return s
+}
+
+// standIn makes a squash be found under the versions that it stands for.
+func (s *set) standIn(mig *migration) {
+	for _, old := range mig.squashes {
+		ref := Ref{Source: mig.ref.Source, Version: old.Version}
+		if other := s.get(ref); other != nil && other != mig {
+			s.problems = append(s.problems, Problem{Ref: ref, Path: other.path, Msg: "the squash " + mig.path + " stands for it",
+				Hint: "remove its files, which are needed no more", Err: ErrSquash})
+			continue
+		}
+		s.byRef[key(ref)] = mig
+	}
 }
 
 // flatten takes joined errors apart, so that each is a problem.
@@ -121,7 +171,7 @@ func fromFile(name string, f source.Migration, opts *source.Options) *migration 
 	if f.Down != nil {
 		mig.down = &script{path: f.Down.Path, sql: f.Down, noTx: f.Down.Header.NoTransaction, opts: opts}
 	}
-	mig.depends = qualify(name, f.Up.Header.Depends)
+	mig.depends, mig.squashes = qualify(name, f.Up.Header.Depends), f.Up.Header.Squashes
 	mig.app, mig.repeatable = f.Up.Header.RequiresApp, f.Up.Header.Repeatable
 	return mig
 }

@@ -107,6 +107,9 @@ type Options struct {
 	LockTimeout time.Duration
 	// Retries is how often a migration is tried again after LockTimeout or a deadlock. Default DefaultRetries; negative: not at all.
 	Retries int
+	// Monitor notes the sizes of the tables that a migration names, before and behind it, and on PostgreSQL the locks that it held; both stand in the
+	// ledger and in StepResult. It costs two queries for each table, and one more. Durations and waits for locks are noted anyway.
+	Monitor bool
 	// Lexer is how files are read: the sql_mode of MySQL, the longest statement.
 	Lexer lexer.Options
 	// Hooks observe.
@@ -212,6 +215,9 @@ const (
 	maxVersion    = 64
 	maxName       = 255
 )
+
+// Dialect returns the dialect that New was given.
+func (m *Migrator) Dialect() dialect.Dialect { return m.dialect }
 
 // Up applies every migration that is pending.
 func (m *Migrator) Up(ctx context.Context) (*Result, error) { return m.Run(ctx, Goal{Do: DoUp}) }

@@ -28,6 +28,7 @@ type StepResult struct {
 	Rows       int64           `json:"rows"`
 	Statements []StatementTime `json:"statements,omitempty"` // those that were executed now; of very many the slowest
 	Attempts   int             `json:"attempts"`
+	Measured
 }
 
 // Run plans, and does what the plan says, step by step. It stops at the first step that fails, with a *StepError; the steps before it
@@ -136,17 +137,22 @@ type attempt struct {
 	done    int // statements whose effect stands
 	at      int // the statement that is on its way, 0 if none is
 
+	measured Measured
+
 	committedByItself bool // code sent a statement that does
 }
 
 func (r *run) step(ctx context.Context, step *Step) (StepResult, error) {
 	result := StepResult{Ref: step.Ref, Name: step.Name, Direction: step.Direction}
 	p := newPause(firstRetry, lastRetry)
+	r.waited = 0
 	for n := 1; ; n++ {
 		r.blockers = nil
 		a := &attempt{run: r, step: step, begun: time.Now(), done: step.Done}
 		err := a.try(ctx)
 		result.Took, result.Rows, result.Statements, result.Attempts = a.took+time.Since(a.begun), a.rows, slowest(a.times), n
+		a.measured.LockWait = r.waited
+		result.Measured = a.measured
 		if err == nil {
 			return result, nil
 		}
@@ -265,6 +271,7 @@ func (a *attempt) send(ctx context.Context, n int, st lexer.Statement) error {
 	hooks := &a.m.opts.Hooks
 	hooks.statement(Progress{Step: a.step, N: n, SQL: st.SQL})
 	begun := time.Now()
+	a.current = current{a.step, n, begun}
 	rows, err := a.exec(ctx, st.SQL)
 	took := time.Since(begun)
 	hooks.statement(Progress{Step: a.step, N: n, SQL: st.SQL, Done: true, Took: took, Rows: rows, Err: err})
@@ -287,6 +294,7 @@ func (a *attempt) call(ctx context.Context) (err error) {
 	hooks := &a.m.opts.Hooks
 	hooks.statement(Progress{Step: a.step, N: 1})
 	begun := time.Now()
+	a.current = current{a.step, 1, begun}
 	db := &codeDB{run: a.run, data: a.step.script.data}
 	func() {
 		defer db.end()
@@ -311,6 +319,8 @@ func (a *attempt) row() (r *row, down string, err error) {
 	if a.step.row != nil {
 		r.ref, r.seq = a.step.row.ref, a.step.row.seq
 	}
+	r.measured = a.measured
+	r.measured.LockWait = a.waited
 	down, r.hasDown, err = mig.down.text()
 	return r, down, err
 }

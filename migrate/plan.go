@@ -201,7 +201,7 @@ func (p *planner) make() (err error) {
 	}
 	slices.Reverse(undone) // redo: in the order in which they were applied
 	for _, r := range undone {
-		mig := p.files.get(r.ref)
+		mig := p.files.of(r)
 		if mig == nil {
 			p.fail(ErrMissing, r.ref, "", "it can't be applied again, since its file is gone", "undo it with down alone")
 			continue

@@ -65,7 +65,8 @@ func (p *planner) checkDependents(undone map[Ref]bool) {
 			continue
 		}
 		for _, ref := range mig.depends {
-			if undone[key(ref)] {
+			dep := p.files.get(ref)
+			if undone[key(ref)] || dep != nil && undone[key(dep.ref)] && p.book.get(ref) == nil {
 				p.fail(ErrDepends, ref, "", fmt.Sprintf("%s depends on it and is still applied", mig.ref), "undo that one too")
 			}
 		}
@@ -74,7 +75,7 @@ func (p *planner) checkDependents(undone map[Ref]bool) {
 
 // undo adds the step down of a migration: of its file, or of what the ledger kept.
 func (p *planner) undo(r *row) (*Step, error) {
-	mig := p.files.get(r.ref)
+	mig := p.files.of(r)
 	if mig != nil && mig.down != nil {
 		return p.addDown(mig, mig.down, r), nil
 	}

@@ -33,12 +33,15 @@ func (p *planner) up() error {
 			p.plan.Skipped = append(p.plan.Skipped, Skip{mig.ref, mig.env})
 			continue
 		}
+		if !p.checkSquash(mig) {
+			continue
+		}
 		if r == nil || r.state == Undoing {
 			r = nil
 			p.checkOrder(mig, highest)
 		}
 		for _, ref := range mig.depends {
-			if dep := p.files.get(ref); dep != nil && !applied[key(ref)] {
+			if dep := p.files.get(ref); dep != nil && !applied[key(dep.ref)] {
 				p.fail(ErrDepends, mig.ref, mig.path, fmt.Sprintf("it depends on %s, which isn't for the environment %q (env: %s)", ref,
 					p.m.opts.Environment, strings.Join(dep.env, ", ")), "give it the same header env:, or run in another environment")
 			}
@@ -203,7 +206,7 @@ func (p *planner) checkApplied() {
 
 // differs tells whether a file isn't any more what was applied.
 func differs(r *row, mig *migration) bool {
-	return r.state == Applied && r.checksum != "" && mig.checksum != "" && r.checksum != mig.checksum
+	return r.state == Applied && !mig.same(r)
 }
 
 func ofWhich(r *row) string { return fmt.Sprintf("%d statements are done", r.done()) }

@@ -23,6 +23,9 @@ type run struct {
 	blockers []string  // those of the last statement that waited for long
 	proved   time.Time // when the connection and the lock were last seen to be good
 	dirty    bool      // the connection isn't as the pool gave it
+
+	current current       // what the watcher looks at
+	waited  time.Duration // for locks, in this step
 }
 
 // locked calls f under the lock.
@@ -178,14 +181,15 @@ func (r *run) lookEvery() time.Duration {
 
 // watch stands by while a statement runs that isn't a quick one.
 func (r *run) watch(ctx context.Context, finished <-chan struct{}, drop func()) {
-	look := time.NewTicker(r.lookEvery())
+	every := r.lookEvery()
+	look := time.NewTicker(every)
 	defer look.Stop()
 	for {
 		if ctx.Err() != nil {
 			r.stop(ctx, finished, drop)
 			return
 		}
-		r.look(ctx)
+		r.observe(ctx, every)
 		select {
 		case <-finished:
 			return
@@ -193,19 +197,6 @@ func (r *run) watch(ctx context.Context, finished <-chan struct{}, drop func()) 
 		case <-ctx.Done():
 		}
 	}
-}
-
-// look sees who is in the way of the statement.
-func (r *run) look(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookAfter)
-	defer cancel()
-	_ = r.lock.use(func(q querier) error {
-		names, err := r.m.server.blockers(bounded, q, r.id)
-		if err == nil && len(names) > 0 {
-			r.blockers = names
-		}
-		return err
-	})
 }
 
 // stop asks the server until the statement has returned: a request that comes before the statement is lost.

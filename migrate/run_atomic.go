@@ -36,9 +36,11 @@ func (a *attempt) body(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.measure(ctx, false)
 	if err := a.statements(ctx); err != nil {
 		return err
 	}
+	a.measure(ctx, true)
 	if err := a.checkReferences(ctx, before); err != nil {
 		return err
 	}

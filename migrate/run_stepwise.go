@@ -21,6 +21,7 @@ func (a *attempt) stepwise(ctx context.Context) error {
 	if err := a.enter(ctx); err != nil {
 		return a.fail(a.untouched(), err)
 	}
+	a.measure(ctx, false)
 	var err error
 	if a.step.script.code != nil {
 		err = a.codeBlock(ctx)
@@ -30,6 +31,7 @@ func (a *attempt) stepwise(ctx context.Context) error {
 	if err != nil {
 		return a.leave(ctx, err)
 	}
+	a.measure(ctx, true)
 	finish := func(ctx context.Context) error {
 		if a.step.Direction == Down {
 			return a.l.remove(ctx, a.conn, a.step.row.ref, Undoing)

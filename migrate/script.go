@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/buffkit/buffkit/migrate/dialect"
@@ -65,9 +66,19 @@ type shape struct {
 	loose   bool // MySQL, MariaDB: it makes a table whose rows no transaction rolls back
 	temp    int  // the first statement that makes a temporary table, 0 if none does
 	notes   []string
+	tables  []object // that it names; with Options.Monitor
 }
 
 func (s *shape) n() int { return len(s.marks) }
+
+// mention adds tables; in SQLite, which measures only the whole, one is enough.
+func (s *shape) mention(all []object, d dialect.Dialect) {
+	for _, o := range all {
+		if !slices.Contains(s.tables, o) && (d != dialect.SQLite || len(s.tables) == 0) {
+			s.tables = append(s.tables, o)
+		}
+	}
+}
 
 // sent tells whether a statement goes to the server: not those that the runner does itself.
 func (s *shape) sent(i int) bool {
@@ -104,6 +115,9 @@ func (m *Migrator) look(s *script) (*shape, error) {
 			return nil, err
 		}
 		v.take(st, classify(st, m.dialect))
+		if m.opts.Monitor && len(sh.tables) < maxMeasured {
+			sh.mention(tablesOf(st, m.dialect), m.dialect)
+		}
 	}
 	return sh, v.finish()
 }

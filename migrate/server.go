@@ -47,6 +47,13 @@ type server interface {
 	// blockers says who holds the locks that a connection waits for.
 	blockers(ctx context.Context, q querier, id int64) ([]string, error)
 
+	// progress says how far the statement of a connection is, in percent of its phase; -1 if it isn't known.
+	progress(ctx context.Context, q querier, id int64) (phase string, percent float64, err error)
+	// size is what a table takes on the disk in bytes, -1 if there is none of that quoted name.
+	size(ctx context.Context, q querier, name string) (int64, error)
+	// locks are those of the transaction that is open, a line each.
+	locks(ctx context.Context, q querier) ([]string, error)
+
 	// tryLock takes a lock of the connection's, or doesn't.
 	tryLock(ctx context.Context, q querier, name lockName) (bool, error)
 	// unlock gives it back.

@@ -235,3 +235,26 @@ func (*mysql) hopeless(err error) bool {
 	}
 	return false
 }
+
+// progress isn't told, unless the performance schema was set up to.
+func (*mysql) progress(context.Context, querier, int64) (string, float64, error) { return "", -1, nil }
+
+// size is what the server estimates. MySQL keeps the estimate for a day unless it is told otherwise; MariaDB knows no such setting.
+func (s *mysql) size(ctx context.Context, q querier, name string) (bytes int64, err error) {
+	if s.dialect == dialect.MySQL {
+		if _, err := q.ExecContext(ctx, "SET SESSION information_schema_stats_expiry = 0"); err != nil {
+			return 0, err
+		}
+	}
+	schema, table, ok := strings.Cut(name, "`.`")
+	if !ok {
+		schema, table = "", name
+	}
+	table, schema = strings.ReplaceAll(strings.Trim(table, "`"), "``", "`"), strings.ReplaceAll(strings.Trim(schema, "`"), "``", "`")
+	err = q.QueryRowContext(ctx, "SELECT COALESCE(MAX(data_length + index_length), -1) FROM information_schema.tables"+
+		" WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ?", schema, table).Scan(&bytes)
+	return bytes, err
+}
+
+// locks of the metadata aren't told, unless the performance schema was set up to.
+func (*mysql) locks(context.Context, querier) ([]string, error) { return nil, nil }

@@ -250,3 +250,26 @@ func (*postgres) hopeless(err error) bool {
 	state := sqlState(err)
 	return strings.HasPrefix(state, "28") || strings.HasPrefix(state, "3D") // authorization, no such database
 }
+
+// progress asks what the server tells of indexes, of CLUSTER and VACUUM FULL, and of VACUUM.
+func (*postgres) progress(ctx context.Context, q querier, id int64) (phase string, percent float64, err error) {
+	err = q.QueryRowContext(ctx, `SELECT phase, CASE WHEN total > 0 THEN 100.0 * done / total ELSE -1 END::float8 FROM (
+			SELECT pid, phase, CASE WHEN tuples_total > 0 THEN tuples_done ELSE blocks_done END, CASE WHEN tuples_total > 0 THEN tuples_total ELSE blocks_total END FROM pg_stat_progress_create_index
+			UNION ALL SELECT pid, phase, heap_blks_scanned, heap_blks_total FROM pg_stat_progress_cluster
+			UNION ALL SELECT pid, phase, heap_blks_scanned, heap_blks_total FROM pg_stat_progress_vacuum) p (pid, phase, done, total) WHERE pid = $1`, id).Scan(&phase, &percent)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", -1, nil
+	}
+	return phase, percent, err
+}
+
+func (*postgres) size(ctx context.Context, q querier, name string) (bytes int64, err error) {
+	err = q.QueryRowContext(ctx, "SELECT COALESCE(pg_total_relation_size(to_regclass($1)), -1)", name).Scan(&bytes)
+	return bytes, err
+}
+
+func (*postgres) locks(ctx context.Context, q querier) ([]string, error) {
+	return texts(ctx, q, `SELECT mode || ' on ' || c.oid::regclass FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation
+		WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND c.relkind IN ('r', 'p', 'm', 'v') AND c.relnamespace <> 'pg_catalog'::regnamespace
+		AND l.mode <> 'AccessShareLock' ORDER BY 1 LIMIT 100`)
+}

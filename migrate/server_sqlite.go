@@ -93,3 +93,13 @@ func (*sqlite) hopeless(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "unable to open database file") || strings.Contains(text, "file is not a database")
 }
+
+func (*sqlite) progress(context.Context, querier, int64) (string, float64, error) { return "", -1, nil }
+
+// size is that of the whole database.
+func (*sqlite) size(ctx context.Context, q querier, _ string) (bytes int64, err error) {
+	err = q.QueryRowContext(ctx, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").Scan(&bytes)
+	return bytes, err
+}
+
+func (*sqlite) locks(context.Context, querier) ([]string, error) { return nil, nil }

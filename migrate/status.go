@@ -126,7 +126,7 @@ func (m *Migrator) Baseline(ctx context.Context, to Ref) error {
 	if len(files.problems) > 0 {
 		return &PlanError{files.problems}
 	}
-	if files.get(to) == nil {
+	if files.own(to) == nil {
 		return fmt.Errorf("migrate: baseline at %s: %w: see status for those that there are", to, ErrUnknown)
 	}
 	return m.locked(ctx, func(r *run) error {
@@ -209,7 +209,7 @@ func (m *Migrator) Repair(ctx context.Context, what Repair) error {
 		if err != nil {
 			return err
 		}
-		return r.repair(ctx, what, b, files.get(what.Ref))
+		return r.repair(ctx, what, b, files.own(what.Ref))
 	})
 	if err != nil {
 		return fmt.Errorf("migrate: repair %s --%s: %w", what.Ref, what.Action, err)

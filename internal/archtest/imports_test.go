@@ -51,12 +51,13 @@ var architecture = map[string]imports{
 	"migrate": {code: []edge{
 		{"migrate/dialect", "which database it runs on"},
 		{"migrate/lexer", "a statement's place in its file, for messages and progress"},
+		{"migrate/schema", "what a database is: to dump, compare and squash it"},
 		{"migrate/source", "the migrations"},
 	}},
 	"migrate/adopt": {code: []edge{
 		{"migrate", "what another tool has applied becomes rows of the ledger"},
 		{"migrate/dialect", "files and ledgers differ by database"},
-		{"migrate/lexer", "which statements can't be in a transaction, and what differs between two schemas"},
+		{"migrate/lexer", "which statements can't be in a transaction"},
 		{"migrate/source", "another tool's folder becomes one that it reads"},
 	}},
 	"migrate/dialect": {}, // names and facts: every other package of the runner stands on it
@@ -73,6 +74,11 @@ var architecture = map[string]imports{
 		{"migrate/dialect", "each server is asked in its own way"},
 		{"migrate/lint", "the rules"},
 	}},
+	"migrate/migratetest": {code: []edge{
+		{"migrate", "the runner that it runs up, down and into faults"},
+		{"migrate/dialect", "catalogs differ"},
+		{"migrate/schema", "what is compared"},
+	}},
 	"migrate/pattern": {
 		code: []edge{
 			{"migrate/dialect", "a pattern is written for each database"},
@@ -82,6 +88,10 @@ var architecture = map[string]imports{
 			{"migrate/source", "what is generated is read as it stands, and passes our own rules"},
 		},
 	},
+	"migrate/schema": {code: []edge{
+		{"migrate/dialect", "each catalog is read its own way"},
+		{"migrate/lexer", "which names stand in a view, as MySQL prints it"},
+	}},
 	"migrate/seed": {code: []edge{
 		{"migrate", "a seed is a migration of a source of its own: the same ledger, lock and plan"},
 		{"migrate/dialect", "an upsert is spelled differently in each"},

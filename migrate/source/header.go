@@ -18,6 +18,13 @@ type Header struct {
 	Env           []string // empty: everywhere
 	Repeatable    bool     // it runs again when it changes
 	RequiresApp   string   // the oldest version of the app that works with it; empty: any
+	Squashes      []Squashed
+}
+
+// Squashed is a migration that another one stands for.
+type Squashed struct {
+	Version  Version
+	Checksum string // the first 12 hexadecimal digits of the old one's; empty if it had none
 }
 
 // Allow is a rule of the linter that doesn't apply.
@@ -36,6 +43,7 @@ func (h Header) merge(other Header) Header {
 		Env:           append(h.Env[:len(h.Env):len(h.Env)], other.Env...),
 		Repeatable:    h.Repeatable || other.Repeatable,
 		RequiresApp:   cmp.Or(other.RequiresApp, h.RequiresApp),
+		Squashes:      append(h.Squashes[:len(h.Squashes):len(h.Squashes)], other.Squashes...),
 	}
 }
 
@@ -68,6 +76,8 @@ func (h *Header) add(token lexer.Token) (msg, hint string) {
 		return h.addDepends(text[len("depends:"):])
 	case hasValue && key == "env":
 		return h.addEnv(text[len("env:"):])
+	case hasValue && key == "squashes":
+		return h.addSquashes(text[len("squashes:"):])
 	case lower == "lint:allow" || strings.HasPrefix(lower, "lint:allow "):
 		return h.addAllow(text[len("lint:allow"):], token.Pos)
 	case nearMiss[lower] != "":
@@ -109,6 +119,18 @@ func (h *Header) addApp(version string) (msg, hint string) {
 	return "", ""
 }
 
+func (h *Header) addSquashes(list string) (msg, hint string) {
+	for _, item := range fields(list) {
+		number, sum, _ := strings.Cut(item, "@")
+		version, err := ParseVersion(number)
+		if err != nil {
+			return "squashes: " + item + " is no version", "leave the line as buffkit migrate squash has written it"
+		}
+		h.Squashes = append(h.Squashes, Squashed{version, sum})
+	}
+	return "", ""
+}
+
 func (h *Header) addAllow(text string, pos lexer.Position) (msg, hint string) {
 	rule, reason, _ := strings.Cut(strings.TrimSpace(text), " ")
 	reason = strings.TrimSpace(reason)
@@ -120,7 +142,12 @@ func (h *Header) addAllow(text string, pos lexer.Position) (msg, hint string) {
 }
 
 // headerWords are in every header that is for a whole script.
-var headerWords = regexp.MustCompile(`(?i)--[ \t]*(no-transaction|repeatable|depends:|env:|requires-app:)`)
+var headerWords = regexp.MustCompile(`(?i)--[ \t]*(no-transaction|repeatable|depends:|env:|requires-app:|squashes:)`)
+
+// wholeScript tells whether something in it is for a whole script.
+func (h *Header) wholeScript() bool {
+	return h.NoTransaction || h.Repeatable || h.RequiresApp != "" || h.Depends != nil || h.Env != nil || h.Squashes != nil
+}
 
 // late returns an error for a header of a whole script that stands below its first statement, or within it.
 func late(s lexer.Statement, begun bool) error {
@@ -133,7 +160,7 @@ func late(s lexer.Statement, begun bool) error {
 			continue
 		}
 		var h Header
-		if msg, _ := h.add(token); msg == "" && !h.NoTransaction && !h.Repeatable && h.RequiresApp == "" && h.Depends == nil && h.Env == nil {
+		if msg, _ := h.add(token); msg == "" && !h.wholeScript() {
 			continue
 		}
 		return &lexer.Error{Pos: token.Pos, Msg: "this header stands below the first statement, where it has no effect",

@@ -43,6 +43,8 @@ type migrateFlags struct {
 	lint       string
 	app        string
 	appPolicy  string
+	monitor    bool
+	noFiles    bool // the command needs no migrations
 }
 
 func (a *app) migrate() *cobra.Command {
@@ -85,7 +87,7 @@ Databases:
 	flags.StringVar(&f.appPolicy, "app-policy", "refuse", "what happens to an app that is too old: refuse or warn")
 	cmd.AddCommand(a.migrateUp(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
 		a.migrateValidate(&f), a.migrateLint(&f), a.migrateBaseline(&f), a.migrateAdopt(&f), a.migrateRepair(&f), a.migrateWait(&f),
-		a.migrateCreate(&f))
+		a.migrateCreate(&f), a.migrateDump(&f), a.migrateSquash(&f), a.migrateStats(&f))
 	return cmd
 }
 
@@ -139,16 +141,24 @@ func (f *migrateFlags) open(do func(db *sql.DB, d dialect.Dialect) error) (err e
 	if f.url() == "" {
 		return usagef("no database: give --database or $%s, as in --database sqlite:app.db", databaseVar)
 	}
-	target, err := parseDatabase(f.url())
+	db, d, err := openDatabase(f.url())
 	if err != nil {
-		return usageError{err}
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return do(db, d)
+}
+
+func openDatabase(url string) (*sql.DB, dialect.Dialect, error) {
+	target, err := parseDatabase(url)
+	if err != nil {
+		return nil, 0, usageError{err}
 	}
 	db, err := sql.Open(target.driver, target.dsn)
 	if err != nil {
-		return fmt.Errorf("open the database: %w", err)
+		return nil, 0, fmt.Errorf("open the database: %w", err)
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return do(db, target.dialect)
+	return db, target.dialect, nil
 }
 
 var appPolicies = map[string]migrate.AppPolicy{"refuse": migrate.AppRefuse, "warn": migrate.AppWarn}
@@ -170,6 +180,9 @@ func (f *migrateFlags) options(d dialect.Dialect) (*migrate.Options, error) {
 
 // sources opens the folders, in the formats that they are in.
 func (f *migrateFlags) sources(d dialect.Dialect) (all []migrate.Source, err error) {
+	if f.noFiles {
+		return []migrate.Source{{FS: noFiles{}}}, nil
+	}
 	formats, err := f.tools()
 	if err != nil {
 		return nil, err
@@ -200,7 +213,7 @@ func (f *migrateFlags) shared() (*migrate.Options, error) {
 		return nil, usagef("--lock %.32q: use auto, session or lease", f.lock)
 	}
 	opts := &migrate.Options{Table: f.table, Environment: f.env, Lock: mode,
-		LockWait: f.lockWait, LockTimeout: f.timeout, Retries: f.retries}
+		LockWait: f.lockWait, LockTimeout: f.timeout, Retries: f.retries, Monitor: f.monitor}
 	if f.lockWait < 0 || f.timeout < 0 || f.retries < 0 {
 		return nil, usagef("--lock-wait, --lock-timeout and --retries can't be negative")
 	}
@@ -278,6 +291,7 @@ func (a *app) migrateHooks() migrate.Hooks {
 				fmt.Fprintf(a.stderr, "  %d of %d  %8s  %s\n", p.N, p.Step.Statements, p.Took.Round(time.Microsecond*100), oneLine(p.SQL, 80))
 			}
 		},
+		Watching: a.printWatch,
 		Retrying: func(r migrate.Retry) {
 			fmt.Fprintf(a.stderr, "  a lock wasn't to be had in time: trying again (%d of %d)\n", r.Attempt, r.Of)
 			for _, b := range r.Blockers {
@@ -285,6 +299,21 @@ func (a *app) migrateHooks() migrate.Hooks {
 			}
 		},
 	}
+}
+
+// printWatch tells how a statement that takes long is getting on.
+func (a *app) printWatch(w migrate.Watch) {
+	text := fmt.Sprintf("  %d of %d  running for %s", w.N, w.Step.Statements, w.Took.Round(time.Second))
+	if w.Phase != "" {
+		text += ", " + w.Phase
+	}
+	if w.Percent >= 0 {
+		text += fmt.Sprintf(" %.0f %%", w.Percent)
+	}
+	if len(w.Blockers) > 0 {
+		text += ", waiting for " + strings.Join(w.Blockers, "; ")
+	}
+	fmt.Fprintln(a.stderr, text)
 }
 
 func oneLine(text string, most int) string {

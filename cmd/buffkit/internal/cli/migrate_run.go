@@ -26,6 +26,7 @@ the file is corrected: what took effect isn't done twice.`,
 			return a.runGoal(cmd.Context(), f, migrate.Goal{Do: migrate.DoUp})
 		}),
 	}
+	cmd.Flags().BoolVar(&f.monitor, "monitor", false, "note table sizes and locks for stats, at two small queries for each table that a migration names")
 	cmd.Flags().StringVar(&f.to, "to", "", "the last one to apply, VERSION or SOURCE:VERSION, with what it depends on")
 	cmd.Flags().StringVar(&f.lint, "lint", "warn", "what the linter may do: off, warn, or error to refuse what it calls an error")
 	dryRun(cmd, f)

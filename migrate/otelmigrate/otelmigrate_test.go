@@ -1,0 +1,102 @@
+package otelmigrate_test
+
+import (
+	"database/sql"
+	"testing"
+	"testing/fstest"
+
+	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
+	"github.com/buffkit/buffkit/migrate/otelmigrate"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	_ "modernc.org/sqlite"
+)
+
+// migrated runs files of SQLite and returns the spans, by name.
+func migrated(t *testing.T, o *otelmigrate.Options, next migrate.Hooks, files map[string]string) (spans map[string]tracetest.SpanStub, all tracetest.SpanStubs, err error) {
+	t.Helper()
+	exporter := tracetest.NewInMemoryExporter()
+	provider := trace.NewTracerProvider(trace.WithSyncer(exporter))
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	fsys := fstest.MapFS{}
+	for name, text := range files {
+		fsys[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	traced := otelmigrate.New(provider, o)
+	m, err := migrate.New(db, dialect.SQLite, &migrate.Options{Sources: []migrate.Source{{FS: fsys}}, Hooks: traced.Hooks(next)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, parent := provider.Tracer("test").Start(t.Context(), "deploy")
+	_, err = traced.Run(ctx, m, migrate.Goal{Do: migrate.DoUp})
+	parent.End()
+	all = exporter.GetSpans()
+	spans = map[string]tracetest.SpanStub{}
+	for _, s := range all {
+		spans[s.Name] = s
+	}
+	return spans, all, err
+}
+
+func attributes(s tracetest.SpanStub) map[string]string {
+	all := map[string]string{}
+	for _, a := range s.Attributes {
+		all[string(a.Key)] = a.Value.Emit()
+	}
+	return all
+}
+
+func TestARunItsMigrationsAndTheirStatementsAreSpansWithinEachOther(t *testing.T) {
+	t.Parallel()
+	began := 0
+	spans, all, err := migrated(t, nil, migrate.Hooks{Began: func(*migrate.Step) { began++ }},
+		map[string]string{"1_a.up.sql": "CREATE TABLE a (n int);\nINSERT INTO a VALUES (1), (2);", "2_b.up.sql": "CREATE TABLE b (n int);"})
+	if err != nil || len(all) != 7 || began != 2 {
+		t.Fatalf("%d spans, %d, %v", len(all), began, err)
+	}
+	run, step := spans["migrate up"], spans["up app:1"]
+	if run.Parent.SpanID() != spans["deploy"].SpanContext.SpanID() || step.Parent.SpanID() != run.SpanContext.SpanID() {
+		t.Error("a span isn't within the one above it")
+	}
+	if got := attributes(run); got["db.system.name"] != "sqlite" || got["migrate.steps"] != "2" {
+		t.Errorf("%v", got)
+	}
+	if got := attributes(step); got["migrate.source"] != "app" || got["migrate.version"] != "1" || got["migrate.name"] != "a" || got["migrate.rows"] == "" || got["migrate.statements"] != "2" {
+		t.Errorf("%v", got)
+	}
+	statements := 0
+	for _, s := range all {
+		if s.Name == "statement" && s.Parent.SpanID() == step.SpanContext.SpanID() {
+			if statements++; attributes(s)["db.query.text"] != "" {
+				t.Error("the statement is shown")
+			}
+		}
+	}
+	if statements != 2 {
+		t.Errorf("%d statements", statements)
+	}
+}
+
+func TestAFailureIsOnEachSpanThatItEnds(t *testing.T) {
+	t.Parallel()
+	spans, _, err := migrated(t, &otelmigrate.Options{QueryText: true}, migrate.Hooks{}, map[string]string{"1_a.up.sql": "INSERT INTO nowhere VALUES (1);"})
+	if err == nil {
+		t.Fatal("it didn't fail")
+	}
+	for _, name := range []string{"migrate up", "up app:1", "statement"} {
+		if s := spans[name]; s.Status.Code != codes.Error || len(s.Events) == 0 {
+			t.Errorf("%s: %+v", name, s.Status)
+		}
+	}
+	if text := attributes(spans["statement"])["db.query.text"]; text != "INSERT INTO nowhere VALUES (1)" {
+		t.Errorf("%q", text)
+	}
+}
