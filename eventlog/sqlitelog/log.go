@@ -26,6 +26,8 @@ type Options struct {
 	IdempotencyWindow time.Duration
 	// Replica is for what is kept in memory, for keys that seal, and for the logger. The zero Memory.Retention is Retention.
 	Replica eventlog.ReplicaOptions
+
+	pragmas []string // a test's, of every connection
 }
 
 func (o *Options) setDefaults() {

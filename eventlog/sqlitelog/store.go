@@ -56,7 +56,7 @@ func OpenStore(ctx context.Context, path string, opts *Options) (*Store, error) 
 	if err != nil {
 		return nil, fmt.Errorf("sqlitelog: %w", err)
 	}
-	db, err := sql.Open("sqlite", dsn(full))
+	db, err := sql.Open("sqlite", dsn(full, o.pragmas))
 	if err != nil {
 		return nil, fmt.Errorf("sqlitelog: open %s: %w", path, err)
 	}
@@ -75,13 +75,13 @@ func OpenStore(ctx context.Context, path string, opts *Options) (*Store, error) 
 
 const maxConns = 8 // a writer, retention, tails and histories: more than the cores that read
 
-func dsn(path string) string {
-	pragmas := url.Values{"_pragma": {
+func dsn(path string, more []string) string {
+	pragmas := url.Values{"_pragma": append([]string{
 		fmt.Sprintf("busy_timeout(%d)", lockPatience.Milliseconds()), // the first, for the others may meet a lock
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"cache_size(-16384)", // 16 MiB a connection
-	}}
+	}, more...)}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: pragmas.Encode()}).String()
 }
 
