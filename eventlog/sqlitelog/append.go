@@ -42,10 +42,12 @@ func (s *Store) Append(ctx context.Context, records []eventlog.Record) (uint64, 
 func (s *Store) write() {
 	var w writer
 	defer func() { w.close() }()
+	calls, took := 0, time.Duration(0) // of the commit before
 	for {
 		select {
 		case first := <-s.queue:
-			group := s.gather(first)
+			group := s.gather(first, calls, took/lingerPart)
+			began := time.Now()
 			err := s.commit(&w, group)
 			if err != nil {
 				w.close() // whatever state it is in
@@ -56,6 +58,7 @@ func (s *Store) write() {
 				}
 				close(c.done)
 			}
+			calls, took = len(group), time.Since(began)
 			if err == nil {
 				s.soon.ring(0)
 			}
@@ -65,15 +68,33 @@ func (s *Store) write() {
 	}
 }
 
-// gather returns a call and those that wait.
-func (s *Store) gather(first *call) []*call {
+// lingerPart of a commit's time is worth waiting for callers who had a part in the commit before: they come back when they know it, and
+// without them a commit for the first of them alone would hold all others up.
+const lingerPart = 4
+
+// gather returns a call and those that wait, or come soon if more than one did before.
+func (s *Store) gather(first *call, before int, linger time.Duration) []*call {
 	group, n := []*call{first}, len(first.records)
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
 	for n < maxCommitRecords {
 		select {
 		case c := <-s.queue:
 			group = append(group, c)
 			n += len(c.records)
+			continue
 		default:
+		}
+		if len(group) >= before {
+			return group
+		}
+		select {
+		case c := <-s.queue:
+			group = append(group, c)
+			n += len(c.records)
+		case <-timer.C:
+			return group
+		case <-s.ctx.Done():
 			return group
 		}
 	}
@@ -86,8 +107,8 @@ func (s *Store) commit(w *writer, group []*call) error {
 	if err := w.open(ctx, s.db); err != nil {
 		return fmt.Errorf("sqlitelog: append: %w", err)
 	}
+	a := appender{opts: &s.opts, query: w, now: time.Now(), newest: map[string]eventlog.Offset{}}
 	err := inTx(ctx, w.conn, func() error {
-		a := appender{opts: &s.opts, query: w, now: time.Now(), newest: map[string]eventlog.Offset{}}
 		if err := a.begin(ctx); err != nil {
 			return err
 		}
@@ -102,6 +123,7 @@ func (s *Store) commit(w *writer, group []*call) error {
 	if err != nil {
 		return fmt.Errorf("sqlitelog: append: %w", err)
 	}
+	s.feed.add(a.epoch, a.stored)
 	return nil
 }
 
@@ -204,6 +226,7 @@ type appender struct {
 	bytes  int64
 	newest map[string]eventlog.Offset // of the topics so far
 	args   []any                      // of the rows that wait to be inserted
+	stored []eventlog.Record
 }
 
 // begin takes the write lock, if the transaction hasn't got it yet, and finds out where the log is.
@@ -245,6 +268,7 @@ func (a *appender) add(ctx context.Context, records []eventlog.Record) error {
 		a.head, a.newest[r.Topic] = r.Offset, r.Offset
 		size := int64(len(r.Key) + len(r.Body))
 		a.bytes += size
+		a.stored = append(a.stored, *r)
 		a.args = append(a.args, int64(r.Offset), r.Topic, int64(r.Chain), int64(r.Prev), size, r.Key, r.Body)
 		if len(a.args) == insertRows*columns {
 			if err := a.flush(ctx); err != nil {

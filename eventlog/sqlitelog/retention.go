@@ -24,13 +24,18 @@ type dirty struct {
 	topics map[string]struct{}
 }
 
-func (d *dirty) add(topic string) {
+func (d *dirty) add(records ...eventlog.Record) {
+	if len(records) == 0 {
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.topics == nil {
 		d.topics = make(map[string]struct{})
 	}
-	d.topics[topic] = struct{}{}
+	for i := range records {
+		d.topics[records[i].Topic] = struct{}{}
+	}
 }
 
 func (d *dirty) take() map[string]struct{} {
@@ -88,7 +93,7 @@ func (r *retainer) topics(ctx context.Context) error {
 			err = r.trim(ctx, topic, min(edge, r.safe))
 		}
 		if err != nil || edge > r.safe {
-			r.store.dirty.add(topic)
+			r.store.dirty.add(eventlog.Record{Topic: topic})
 		}
 		if err != nil {
 			return err

@@ -37,6 +37,7 @@ type Store struct {
 	tasks sync.WaitGroup
 	queue chan *call
 	soon  bell // rung when something was stored, or may be soon
+	feed  feed
 	dirty dirty
 
 	mu     sync.Mutex // guards what follows

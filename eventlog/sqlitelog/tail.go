@@ -44,11 +44,25 @@ type tailer struct {
 	conn    *sql.Conn
 	after   eventlog.Cursor
 	version int64
+	fed     bool // the last page came from the feed
 }
 
 func (t *tailer) follow(ctx context.Context, next func(eventlog.Page) error) error {
 	for {
 		rung := t.store.soon.listen() // before the look
+		if records := t.store.feed.after(t.after); len(records) > 0 {
+			if err := t.give(records, next); err != nil {
+				return err
+			}
+			continue
+		}
+		if fed := t.fed; fed { // the file says no more, unless somebody else wrote: await finds out
+			t.fed = false
+			if err := t.await(ctx, rung); err != nil {
+				return err
+			}
+			continue
+		}
 		version, err := t.dataVersion(ctx)
 		if err != nil {
 			return err
@@ -68,6 +82,18 @@ func (t *tailer) follow(ctx context.Context, next func(eventlog.Page) error) err
 			return err
 		}
 	}
+}
+
+// give sends what this process has stored.
+func (t *tailer) give(records []eventlog.Record, next func(eventlog.Page) error) error {
+	epoch := t.after.Epoch()
+	page := eventlog.Page{Epoch: epoch, Records: records, Head: eventlog.NewCursor(epoch, records[len(records)-1].Offset)}
+	t.store.dirty.add(records...)
+	if err := next(page); err != nil {
+		return err
+	}
+	t.after, t.fed = page.Head, true
+	return nil
 }
 
 // await returns when there may be something new, or when it is time to say that there isn't.
@@ -119,9 +145,7 @@ func (t *tailer) page(ctx context.Context) (page eventlog.Page, more bool, err e
 	if more {
 		page.Head = page.Head.With(0, page.Records[len(page.Records)-1].Offset)
 	}
-	for i := range page.Records {
-		t.store.dirty.add(page.Records[i].Topic)
-	}
+	t.store.dirty.add(page.Records...)
 	return page, more, err
 }
 
