@@ -236,7 +236,7 @@ func (a *appender) begin(ctx context.Context) error {
 
 const (
 	columns    = 7
-	insertRows = 64 // of one statement: more gains little, and SQLite takes 32,766 values
+	insertRows = 8 // of one statement: the driver looks through all values for each of them
 )
 
 var (
