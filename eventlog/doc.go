@@ -12,6 +12,7 @@
 // honour in full is told so, per topic, by a Gap with ErrTrimmed, ErrOtherLog or ErrRolledBack; never by a
 // partial answer that looks whole.
 //
-// Memory is the log of one process. Durable and shared logs are modules beside this package. Who writes one runs
-// package logtest against it: that suite is the contract.
+// Memory is the log of one process. A durable or shared log is a Replica, which serves readers from memory, over a Store, which keeps
+// records: those of SQLite, Redis and PostgreSQL are modules beside this package. Who writes a Store runs package storetest against
+// it, and logtest against its Replica: these suites are the contract.
 package eventlog

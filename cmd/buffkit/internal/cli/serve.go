@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/buffkit/buffkit/cmd/buffkit/internal/access"
@@ -78,7 +77,7 @@ func (f *serveFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.addr, "addr", defaultAddr, "HOST:PORT to listen on; port 0 picks a free one")
 	flags.StringVar(&f.secretFile, "secret-file", "", "file with the secret of access tokens, one a line (default $"+secretVar+")")
 	flags.BoolVar(&f.insecure, "insecure", false, "no access control; loopback addresses only")
-	flags.StringVar(&f.log, "log", "memory", "where the events are kept: memory")
+	flags.StringVar(&f.log, "log", "memory", "where the events are kept: memory, or sqlite:DIR for a file in a folder")
 	flags.StringArrayVar(&f.hub.AllowOrigins, "allow-origin", nil, "browser origin whose pages may call, as in https://app.example.com; repeat")
 	flags.BoolVar(&f.json, "json", false, "print the address and the log as JSON lines")
 	flags.BoolVar(&f.verbose, "verbose", false, "log every stream that begins, ends, or is refused")
@@ -109,7 +108,7 @@ func (f *serveFlags) define(cmd *cobra.Command) {
 
 // options checks the flags and turns them into the options of the log and the hub.
 func (f *serveFlags) options() (*eventlog.MemoryOptions, *hub.Options, error) {
-	if err := checkLog(f.log); err != nil {
+	if _, _, err := parseLog(f.log); err != nil {
 		return nil, nil, err
 	}
 	p := &f.hub.Push
@@ -155,14 +154,6 @@ func orNoLimit(n int64) int64 {
 	return n
 }
 
-func checkLog(log string) error {
-	if log == "memory" {
-		return nil
-	}
-	scheme, _, _ := strings.Cut(log, ":")
-	return usagef("--log: no log of the kind %.32q in this version: it keeps events in memory (--log memory), until it ends", scheme)
-}
-
 func (a *app) runServe(ctx context.Context, f *serveFlags) error {
 	logOptions, hubOptions, err := f.options()
 	if err != nil {
@@ -176,7 +167,14 @@ func (a *app) runServe(ctx context.Context, f *serveFlags) error {
 	hubOptions.Logger = logger
 	hubOptions.Push.Hooks = logHooks(logger)
 
-	log := eventlog.NewMemory(logOptions)
+	kind, rest, err := parseLog(f.log)
+	if err != nil {
+		return err
+	}
+	log, err := kind.open(ctx, rest, *logOptions, logger)
+	if err != nil {
+		return err
+	}
 	defer log.Close()
 	newHub := func() (*hub.Hub, error) { return hub.New(log, keys, hubOptions) }
 	if keys == nil {

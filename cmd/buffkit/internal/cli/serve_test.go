@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -231,4 +232,29 @@ func TestServeWithTokens(t *testing.T) {
 	p := begin(t, strings.NewReader(""), "subscribe", "--url", target, "--topic", "news", "--token", read)
 	p.stderr.await(t, "starts now")
 	p.interrupt().want(t, 0)
+}
+
+func TestServeWithAFileGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "data")
+	p, target := serve(t, "--insecure", "--log", "sqlite:"+folder)
+	publish := func(data string) {
+		t.Helper()
+		resp, err := http.Post(target+"/events?topic=news", "text/plain", strings.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if text, _ := io.ReadAll(resp.Body); resp.StatusCode/100 != 2 {
+			t.Fatalf("publish: %d %s", resp.StatusCode, text)
+		}
+	}
+	publish("before")
+	p.interrupt().want(t, 0)
+	_, target = serve(t, "--insecure", "--log", "sqlite:"+folder)
+	publish("after")
+	status, body := get(t, target+"/history?topic=news")
+	if status != 200 || !strings.Contains(body, "before") || !strings.Contains(body, "after") {
+		t.Errorf("history: %d %s", status, body)
+	}
 }
