@@ -1,0 +1,58 @@
+package sqlitelog_test
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/logtest"
+	"github.com/buffkit/buffkit/eventlog/sqlitelog"
+	"github.com/buffkit/buffkit/eventlog/storetest"
+)
+
+func openStore(t *testing.T, path string, opts *sqlitelog.Options) *sqlitelog.Store {
+	t.Helper()
+	store, err := sqlitelog.OpenStore(t.Context(), path, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+func openLog(t *testing.T, path string, opts sqlitelog.Options) *sqlitelog.Log {
+	t.Helper()
+	opts.Replica.Logger = slog.New(slog.DiscardHandler)
+	log, err := sqlitelog.Open(t.Context(), path, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.Close() })
+	return log
+}
+
+func newPath(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "log ?#%.db")
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T, c storetest.Config) storetest.Store {
+		path, opts := newPath(t), &sqlitelog.Options{Retention: c.Retention}
+		return storetest.Store{
+			Store: openStore(t, path, opts),
+			Again: func(t *testing.T) eventlog.Store { return openStore(t, path, opts) },
+		}
+	})
+}
+
+func TestLog(t *testing.T) {
+	t.Parallel()
+	logtest.Run(t, func(t *testing.T, c logtest.Config) eventlog.Log {
+		opts := sqlitelog.Options{Retention: c.Retention}
+		opts.Replica.Memory.MaxEventBytes = c.MaxEventBytes
+		return openLog(t, newPath(t), opts)
+	})
+}
