@@ -19,43 +19,56 @@ type PostgresDB struct {
 	url     url.URL
 }
 
+// WithPassword is a role of PostgreSQL's that the tests may make: a server that was started here lets it in with its password alone, and
+// everyone else without one.
+const WithPassword = "with_password"
+
 // Postgres starts PostgreSQL, or takes that of BUFFKIT_TEST_POSTGRES_URL.
-func Postgres() (*PostgresDB, error) {
-	if given := os.Getenv("BUFFKIT_TEST_POSTGRES_URL"); given != "" {
+func Postgres(opts ...Option) (*PostgresDB, error) {
+	o := optionsOf(opts)
+	if given := o.given("BUFFKIT_TEST_POSTGRES_URL"); given != "" {
 		u, err := url.Parse(given)
 		if err != nil {
 			return nil, fmt.Errorf("BUFFKIT_TEST_POSTGRES_URL: %w", err)
 		}
 		return &PostgresDB{url: *u}, nil
 	}
-	return PostgresWith("fsync=off")
+	return startPostgres(o, []string{"fsync=off"})
 }
 
 // PostgresWith starts PostgreSQL with settings, name=value.
 func PostgresWith(settings ...string) (*PostgresDB, error) {
-	s, bin, err := newPostgres()
+	return startPostgres(optionsOf(nil), settings)
+}
+
+func startPostgres(o options, settings []string) (*PostgresDB, error) {
+	s, bin, err := newPostgres(o)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.run(filepath.Join(bin, "initdb"), "-D", filepath.Join(s.Dir, "data"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "--no-locale"); err != nil {
+	data := filepath.Join(s.Dir, "data")
+	if err := s.run(filepath.Join(bin, "initdb"), "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "--no-locale", "--wal-segsize=1"); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(s.Dir))
 	}
-	return s.startPostgres(bin, settings)
+	if err := askForPassword(filepath.Join(data, "pg_hba.conf")); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.Dir))
+	}
+	return s.runPostgres(bin, settings)
 }
 
-// Standby starts a copy of the server that follows it, asynchronously, until Promote.
+// Standby starts a copy of the server that follows it, asynchronously, until it is promoted.
 func (p *PostgresDB) Standby(settings ...string) (*PostgresDB, error) {
-	s, bin, err := newPostgres()
+	s, bin, err := newPostgres(optionsOf(nil))
 	if err != nil {
 		return nil, err
 	}
 	if err := s.run(filepath.Join(bin, "pg_basebackup"), "-D", filepath.Join(s.Dir, "data"), "-d", p.URL(""), "-R", "-X", "stream", "-c", "fast", "--no-sync"); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(s.Dir))
 	}
-	return s.startPostgres(bin, settings)
+	return s.runPostgres(bin, settings)
 }
 
-func newPostgres() (s *Server, bin string, err error) {
+func newPostgres(o options) (s *Server, bin string, err error) {
 	postgres, err := find("postgres", "postgresql", "/usr/lib/postgresql/*/bin/postgres", "/usr/local/pgsql/bin/postgres")
 	if err != nil {
 		return nil, "", err
@@ -63,13 +76,13 @@ func newPostgres() (s *Server, bin string, err error) {
 	if postgres, err = filepath.EvalSymlinks(postgres); err != nil { // its companions are beside it
 		return nil, "", err
 	}
-	s, err = newServer("postgres")
+	s, err = newServer("postgres", o)
 	return s, filepath.Dir(postgres), err
 }
 
-func (s *Server) startPostgres(bin string, settings []string) (*PostgresDB, error) {
+func (s *Server) runPostgres(bin string, settings []string) (*PostgresDB, error) {
 	args := []string{"-D", filepath.Join(s.Dir, "data"), "-p", strconv.Itoa(s.Port), "-k", s.Dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200",
-		"-c", "shared_buffers=32MB", "-c", "autovacuum=off"}
+		"-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "min_wal_size=2MB", "-c", "max_wal_size=64MB"}
 	for _, setting := range settings {
 		args = append(args, "-c", setting)
 	}
@@ -99,4 +112,13 @@ func (p *PostgresDB) Stop() error {
 		return nil
 	}
 	return p.Server.Stop()
+}
+
+// askForPassword puts a line in front of those that let everyone in.
+func askForPassword(name string) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, append([]byte("host all "+WithPassword+" all scram-sha-256\n"), text...), 0o600)
 }
