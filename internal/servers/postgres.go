@@ -33,28 +33,60 @@ func Postgres(opts ...Option) (*PostgresDB, error) {
 		}
 		return &PostgresDB{url: *u}, nil
 	}
-	postgres, err := find("postgres", "postgresql", "/usr/lib/postgresql/*/bin/postgres", "/usr/local/pgsql/bin/postgres")
+	return startPostgres(o, []string{"fsync=off"})
+}
+
+// PostgresWith starts PostgreSQL with settings, name=value.
+func PostgresWith(settings ...string) (*PostgresDB, error) {
+	return startPostgres(optionsOf(nil), settings)
+}
+
+func startPostgres(o options, settings []string) (*PostgresDB, error) {
+	s, bin, err := newPostgres(o)
 	if err != nil {
 		return nil, err
 	}
-	if postgres, err = filepath.EvalSymlinks(postgres); err != nil { // its companions are beside it
-		return nil, err
-	}
-	s, err := newServer("postgres", o)
-	if err != nil {
-		return nil, err
-	}
-	bin, data := filepath.Dir(postgres), filepath.Join(s.Dir, "data")
+	data := filepath.Join(s.Dir, "data")
 	if err := s.run(filepath.Join(bin, "initdb"), "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "--no-locale", "--wal-segsize=1"); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(s.Dir))
 	}
 	if err := askForPassword(filepath.Join(data, "pg_hba.conf")); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(s.Dir))
 	}
-	s.command = func() *exec.Cmd {
-		return s.program(postgres, "-D", data, "-p", strconv.Itoa(s.Port), "-k", s.Dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200",
-			"-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "min_wal_size=2MB", "-c", "max_wal_size=64MB")
+	return s.runPostgres(bin, settings)
+}
+
+// Standby starts a copy of the server that follows it, asynchronously, until it is promoted.
+func (p *PostgresDB) Standby(settings ...string) (*PostgresDB, error) {
+	s, bin, err := newPostgres(optionsOf(nil))
+	if err != nil {
+		return nil, err
 	}
+	if err := s.run(filepath.Join(bin, "pg_basebackup"), "-D", filepath.Join(s.Dir, "data"), "-d", p.URL(""), "-R", "-X", "stream", "-c", "fast", "--no-sync"); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.Dir))
+	}
+	return s.runPostgres(bin, settings)
+}
+
+func newPostgres(o options) (s *Server, bin string, err error) {
+	postgres, err := find("postgres", "postgresql", "/usr/lib/postgresql/*/bin/postgres", "/usr/local/pgsql/bin/postgres")
+	if err != nil {
+		return nil, "", err
+	}
+	if postgres, err = filepath.EvalSymlinks(postgres); err != nil { // its companions are beside it
+		return nil, "", err
+	}
+	s, err = newServer("postgres", o)
+	return s, filepath.Dir(postgres), err
+}
+
+func (s *Server) runPostgres(bin string, settings []string) (*PostgresDB, error) {
+	args := []string{"-D", filepath.Join(s.Dir, "data"), "-p", strconv.Itoa(s.Port), "-k", s.Dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200",
+		"-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "min_wal_size=2MB", "-c", "max_wal_size=64MB"}
+	for _, setting := range settings {
+		args = append(args, "-c", setting)
+	}
+	s.command = func() *exec.Cmd { return s.program(filepath.Join(bin, "postgres"), args...) }
 	s.stop = syscall.SIGINT // "fast": open transactions are rolled back
 	s.ready = func() error {
 		return s.run(filepath.Join(bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port))

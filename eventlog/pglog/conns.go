@@ -1,0 +1,75 @@
+package pglog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// conns lends connections of a pool. It is where pgx and database/sql differ; whatever works with a connection is written once.
+type conns interface {
+	// with calls use with a connection that nobody else has meanwhile. A connection that use leaves closed doesn't return to the pool.
+	with(ctx context.Context, use func(*pgx.Conn) error) error
+	// db is for package migrate; done ends its use. Behind a pooler, which loses prepared statements, it does without them if it can.
+	db(pooled bool) (db *sql.DB, done func() error)
+	close()
+}
+
+type pgxConns struct {
+	pool *pgxpool.Pool
+	ours bool // close closes it
+}
+
+func (c pgxConns) with(ctx context.Context, use func(*pgx.Conn) error) error {
+	conn, err := c.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return use(conn.Conn())
+}
+
+func (c pgxConns) db(pooled bool) (*sql.DB, func() error) {
+	config := c.pool.Config().ConnConfig
+	if pooled {
+		config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	}
+	db := stdlib.OpenDB(*config)
+	return db, db.Close
+}
+
+func (c pgxConns) close() {
+	if c.ours {
+		c.pool.Close()
+	}
+}
+
+type sqlConns struct{ pool *sql.DB }
+
+// ErrDriver is returned by OpenSQL for a sql.DB of another driver than pgx's.
+var ErrDriver = errors.New(`pglog: the sql.DB isn't one of pgx's: open it with the driver "pgx" of github.com/jackc/pgx/v5/stdlib`)
+
+func (c sqlConns) with(ctx context.Context, use func(*pgx.Conn) error) error {
+	conn, err := c.pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Raw(func(raw any) error {
+		ofPgx, ok := raw.(*stdlib.Conn)
+		if !ok {
+			return ErrDriver
+		}
+		return use(ofPgx.Conn())
+	})
+}
+
+func (c sqlConns) db(bool) (*sql.DB, func() error) {
+	return c.pool, func() error { return nil }
+}
+
+func (c sqlConns) close() {}

@@ -1,0 +1,60 @@
+package pglog
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/buffkit/buffkit/eventlog"
+)
+
+// Store is the store of a log, for the tests that go beneath its Replica.
+type Store = store
+
+// OpenStore opens a store alone.
+func OpenStore(ctx context.Context, pool *pgxpool.Pool, opts *Options) (*Store, error) {
+	return openStore(ctx, pgxConns{pool: pool}, opts)
+}
+
+// OpenSQLStore opens a store alone.
+func OpenSQLStore(ctx context.Context, db *sql.DB, opts *Options) (*Store, error) {
+	return openStore(ctx, sqlConns{db}, opts)
+}
+
+// Pooled tells whether a pooler was found.
+func (s *store) Pooled() bool { return s.server.pooled }
+
+// Sweep drops at once what is over the limits.
+func (s *store) Sweep(ctx context.Context) error {
+	var from int64
+	return s.sweepOnce(ctx, &from)
+}
+
+// Pend is AppendTx with records.
+func (s *store) Pend(ctx context.Context, tx pgx.Tx, records ...eventlog.Record) error {
+	return s.pend(records, func(query string, args []any) (int64, error) {
+		tag, err := tx.Exec(ctx, query, args...)
+		return tag.RowsAffected(), err
+	})
+}
+
+// Batches is how many transactions the store has made for Append.
+func (s *store) Batches() int64 { return s.batches.Load() }
+
+const SweepRows = sweepRows
+
+// Queued is how many calls of Append wait for a transaction.
+func (s *store) Queued() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue)
+}
+
+// SweepEvery sets how often retention runs.
+func SweepEvery(opts *Options, d time.Duration) { opts.sweepEvery = d }
+
+// Timeout sets how long a server may take to answer.
+func Timeout(opts *Options, d time.Duration) { opts.timeout = d }

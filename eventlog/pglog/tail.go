@@ -1,0 +1,190 @@
+package pglog
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/buffkit/buffkit/eventlog"
+)
+
+const (
+	heartbeat    = time.Second // a page at least so often
+	pageRecords  = 1000        // of one query
+	pageMaxBytes = 4 << 20     // of bodies; one event may be larger
+)
+
+// One statement sees one state: the head is that of the records. The sum stops a page of large events.
+const tailQuery = `
+SELECT l.epoch, l.head, e."offset", e.topic, e.key, e.prev, e.chain, e.body FROM {log} l
+LEFT JOIN LATERAL (
+	SELECT * FROM (
+		SELECT p.*, sum(p.size) OVER (ORDER BY p."offset") - p.size AS before
+		FROM (SELECT * FROM {log}_events WHERE "offset" > coalesce($1::bigint, l.head) ORDER BY "offset" LIMIT $2::int) p
+	) q WHERE q.before < $3::bigint
+) e ON true
+WHERE l.partition = 0 ORDER BY e."offset"`
+
+// Tail implements eventlog.Store. It keeps a connection of the pool until it ends.
+func (s *store) Tail(ctx context.Context, after eventlog.Cursor, next func(eventlog.Page) error) error {
+	merged, cancel := s.untilClosed(ctx)
+	defer cancel()
+	err := s.conns.with(merged, func(conn *pgx.Conn) error { return s.follow(merged, conn, after, next) })
+	switch {
+	case s.ctx.Err() != nil:
+		return eventlog.ErrClosed
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return err
+}
+
+func discard(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+func (s *store) follow(ctx context.Context, conn *pgx.Conn, after eventlog.Cursor, next func(eventlog.Page) error) error {
+	var from *int64 // nil: the head
+	if !after.IsZero() {
+		at := int64(after.At(0))
+		from = &at
+	}
+	w := waiter{store: s, conn: conn, pause: heartbeat}
+	defer w.end()
+	for {
+		page, full, err := s.page(ctx, conn, from)
+		if err != nil {
+			return err
+		}
+		at := int64(page.Head.At(0))
+		if from == nil || at > *from {
+			from = &at
+		}
+		if err := next(page); err != nil {
+			return err
+		}
+		if full {
+			continue
+		}
+		if err := w.wait(ctx, len(page.Records) > 0); err != nil {
+			return err
+		}
+	}
+}
+
+// page reads what is stored behind an offset. If it is full, its head is that of its last record, since there may be more.
+func (s *store) page(ctx context.Context, conn *pgx.Conn, from *int64) (page eventlog.Page, full bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.timeout)
+	defer cancel()
+	rows, err := conn.Query(ctx, s.tail, s.args(from, pageRecords, pageMaxBytes)...)
+	if err != nil {
+		return page, false, explained(err)
+	}
+	defer rows.Close()
+	var head eventlog.Offset
+	bytes := 0
+	for rows.Next() {
+		var r row
+		if err := rows.Scan(&page.Epoch, &head, &r.offset, &r.topic, &r.key, &r.prev, &r.chain, &r.body); err != nil {
+			return page, false, err
+		}
+		if r.offset != nil {
+			page.Records = append(page.Records, r.record())
+			s.latest.follow(&page.Records[len(page.Records)-1])
+			bytes += len(r.key) + len(r.body)
+		}
+	}
+	switch err := rows.Err(); {
+	case err != nil:
+		return page, false, explained(err)
+	case page.Epoch == 0:
+		return page, false, errEmpty
+	}
+	full = len(page.Records) == pageRecords || bytes >= pageMaxBytes
+	if full {
+		head = page.Records[len(page.Records)-1].Offset
+	}
+	page.Head = eventlog.NewCursor(page.Epoch, head)
+	return page, full, nil
+}
+
+// row is one of an outer join: without an event, all is NULL.
+type row struct {
+	offset, prev, chain *eventlog.Offset
+	topic               *string
+	key, body           []byte
+}
+
+func (r *row) record() eventlog.Record {
+	return eventlog.Record{Topic: *r.topic, Key: string(r.key), Body: r.body, Offset: *r.offset, Prev: *r.prev, Chain: *r.chain}
+}
+
+// waiter waits for the next page to be due. A notification is a hint, no more: what it tells is read from the table, and who doesn't
+// get any (behind a pooler, or because the server dropped them) asks more often.
+type waiter struct {
+	*store
+	conn    *pgx.Conn
+	listens bool
+	pause   time.Duration // without a notification
+	asked   bool          // the last page was asked for without one
+}
+
+// wait returns when a page is due. found tells that the last one had records.
+func (w *waiter) wait(ctx context.Context, found bool) error {
+	switch {
+	case w.server.pooled:
+		return w.poll(ctx)
+	case !w.listens:
+		return w.listen(ctx)
+	case found && w.asked:
+		w.pause = w.opts.Poll
+	}
+	limited, cancel := context.WithTimeout(ctx, w.pause)
+	defer cancel()
+	_, err := w.conn.WaitForNotification(limited)
+	w.asked = err != nil
+	switch {
+	case err == nil:
+		w.pause = heartbeat
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case limited.Err() == nil || w.conn.IsClosed():
+		return err
+	}
+	return nil
+}
+
+// listen asks for notifications. A page is due at once, for what was stored meanwhile.
+func (w *waiter) listen(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.opts.timeout)
+	defer cancel()
+	w.listens = true
+	_, err := w.conn.Exec(ctx, "LISTEN "+pgx.Identifier{w.channel}.Sanitize(), pgx.QueryExecModeSimpleProtocol)
+	return err
+}
+
+// end closes a connection that listens: nobody else could use it.
+func (w *waiter) end() {
+	if !w.listens {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = w.conn.Close(ctx)
+}
+
+// poll waits for the next turn, or for an Append of this node.
+func (w *waiter) poll(ctx context.Context) error {
+	timer := time.NewTimer(w.opts.Poll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.appended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
