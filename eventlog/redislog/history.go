@@ -11,8 +11,7 @@ import (
 
 const rangeEntries = 512 // that one script reads: other commands wait for it
 
-// History implements eventlog.Store. A large range is read in several steps. A History that isn't whole to its end, because retention was quicker, ends
-// where the hole begins.
+// History implements eventlog.Store. A large range is read in several steps.
 func (s *Store) History(ctx context.Context, r eventlog.Range) (eventlog.History, error) {
 	if err := s.begin(ctx); err != nil {
 		return eventlog.History{}, err
@@ -31,7 +30,7 @@ func (s *Store) History(ctx context.Context, r eventlog.Range) (eventlog.History
 
 // history is History, or tells to begin again because the log has got another epoch meanwhile.
 func (s *Store) history(ctx context.Context, r eventlog.Range) (all eventlog.History, again bool, err error) {
-	left := max(r.Max, 1)
+	left, bounded := max(r.Max, 1), r.Bytes > 0
 	for {
 		step, err := s.readRange(ctx, r, min(left, rangeEntries))
 		if err != nil {
@@ -41,35 +40,41 @@ func (s *Store) history(ctx context.Context, r eventlog.Range) (all eventlog.His
 			return all, true, nil
 		}
 		n := len(step.Records)
-		whole := join(&all, step, r.Newest)
+		join(&all, step, r)
 		left -= n
-		if !whole || left <= 0 || n < rangeEntries {
+		if left <= 0 || n < rangeEntries {
 			return all, false, nil
 		}
 		if r.Newest {
 			r.Until = step.Records[0].Offset - 1
+			r.Bytes -= size(step.Records)
+			if r.Bytes <= 0 && bounded {
+				return all, false, nil
+			}
 		} else {
 			r.After = step.Records[n-1].Offset
 		}
 	}
 }
 
-// join adds a step, unless something between is gone. It tells whether to go on.
-func join(all *eventlog.History, step eventlog.History, newest bool) bool {
-	all.Epoch, all.Trimmed = step.Epoch, max(all.Trimmed, step.Trimmed)
+// join adds a step that was read from r on. If retention has been quicker, what was read before is behind a hole, and no longer counts.
+func join(all *eventlog.History, step eventlog.History, r eventlog.Range) {
 	switch {
-	case len(all.Records) == 0:
-		all.Records = step.Records
-	case len(step.Records) == 0:
-		return false
-	case newest && all.Records[0].Prev == step.Records[len(step.Records)-1].Offset:
+	case r.Newest:
 		all.Records = slices.Concat(step.Records, all.Records)
-	case !newest && step.Records[0].Prev == all.Records[len(all.Records)-1].Offset:
-		all.Records = append(all.Records, step.Records...)
+	case step.Trimmed > r.After:
+		all.Records = step.Records
 	default:
-		return false
+		all.Records = append(all.Records, step.Records...)
 	}
-	return true
+	all.Epoch, all.Trimmed = step.Epoch, step.Trimmed
+}
+
+func size(records []eventlog.Record) (bytes int64) {
+	for i := range records {
+		bytes += int64(len(records[i].Body))
+	}
+	return bytes
 }
 
 func (s *Store) readRange(ctx context.Context, r eventlog.Range, most int) (eventlog.History, error) {

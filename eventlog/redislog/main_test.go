@@ -3,6 +3,7 @@ package redislog_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -110,6 +111,25 @@ func openStore(t testing.TB, opts redislog.Options) *redislog.Store {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	return store
+}
+
+// openLog opens a log that the test, or its end, closes.
+func openLog(t testing.TB, opts redislog.Options) *redislog.Log {
+	t.Helper()
+	var replica eventlog.ReplicaOptions
+	if opts.Replica != nil {
+		replica = *opts.Replica
+	}
+	if replica.Logger == nil {
+		replica.Logger = slog.New(slog.DiscardHandler)
+	}
+	opts.Replica = &replica
+	log, err := redislog.Open(t.Context(), &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	return log
 }
 
 func record(topic, body string) eventlog.Record {

@@ -73,6 +73,10 @@ type Options struct {
 	// Forget is when a topic that has no events left is forgotten. A reader who comes to it with a cursor from before is told a gap.
 	// Default DefaultForget.
 	Forget time.Duration
+
+	// Replica is about this node: its memory, the keys that seal events, its logger. Its Retention and RetentionOf are those above if they are unset.
+	// OpenStore doesn't use it.
+	Replica *eventlog.ReplicaOptions
 }
 
 func (o *Options) withDefaults() (Options, error) {

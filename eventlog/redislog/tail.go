@@ -60,17 +60,20 @@ func (t *tail) start(ctx context.Context, after eventlog.Cursor) error {
 	return t.send(eventlog.Page{Epoch: t.epoch, Head: head})
 }
 
-// look asks for the head and what has come, in one step.
+// look asks for the head and what has come, in one step. Of a log that has another epoch now only the head is sent: what is left of the one before
+// may contradict itself.
 func (t *tail) look(ctx context.Context) error {
 	head, entries, err := t.s.peek(ctx, t.conn, formatOffset(t.at))
 	if err != nil {
 		return err
 	}
-	if err := t.sendAll(entries); err != nil {
-		return err
-	}
-	if len(entries) == pageEntries || len(entries) > 0 && t.epoch == head.Epoch() && t.at == head.At(0) {
-		return nil
+	if head.Epoch() == t.epoch {
+		if err := t.sendAll(entries); err != nil {
+			return err
+		}
+		if len(entries) == pageEntries || len(entries) > 0 && t.epoch == head.Epoch() && t.at == head.At(0) {
+			return nil
+		}
 	}
 	return t.send(eventlog.Page{Epoch: head.Epoch(), Head: head})
 }
