@@ -13,7 +13,7 @@ needs() {
 		postgres postgresql     the tests of migrations
 		mariadbd mariadb-server the tests of migrations
 		pgbouncer pgbouncer     the tests of migrations through a pooler
-		redis-server redis-server,redis-tools the tests of the log in Redis
+		redis-server redis-server the tests of the log in Redis
 		haproxy  haproxy        the tests behind a proxy
 		caddy    caddy          the tests behind a proxy
 	END

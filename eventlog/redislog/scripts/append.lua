@@ -140,6 +140,7 @@ end)
 if not ok then
 	for _, a in ipairs(added) do call('XDEL', a[1], a[2]) end
 	for key in pairs(fresh) do call('DEL', KEYS[2 + topics + key]) end
-	return failed
+	failed = type(failed) == 'table' and failed.err or tostring(failed)
+	return redis.error_reply('-' .. (match(failed, '^%u+ ') and failed or 'ERR ' .. failed))
 end
 return table.concat(reply, ' ')
