@@ -4,9 +4,11 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/storetest"
 )
 
 // fakeStore is a Store in memory, whose faults are on command.
@@ -195,4 +197,13 @@ func (s *fakeStore) asked() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.ranges)
+}
+
+func TestFakeStoreIsAStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T, c storetest.Config) storetest.Store {
+		store := newFakeStore()
+		store.keep = c.Retention
+		return storetest.Store{Store: store}
+	})
 }

@@ -37,11 +37,16 @@ var architecture = map[string]imports{
 		},
 		tests: []edge{
 			{"eventlog/logtest", "Memory passes the suite that every backend passes"},
+			{"eventlog/storetest", "so does the store that the tests of Replica break"},
 		},
 	},
 	"eventlog/logtest": {code: []edge{
 		{"eventlog", "the seam it tests"},
 		{"sse", "it decodes frames, to see that what was appended is what a client gets"},
+	}},
+
+	"eventlog/storetest": {code: []edge{
+		{"eventlog", "the seam it tests"},
 	}},
 
 	"htmx": {code: []edge{
