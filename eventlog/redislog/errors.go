@@ -25,23 +25,27 @@ var advice = map[string]string{
 	"BUSY":        "another script blocks Redis: look at SLOWLOG GET, and end it with SCRIPT KILL",
 	"NOAUTH":      "the server wants a password: set Options.Password, or write it into the URL",
 	"WRONGPASS":   "wrong name or password: check Options.Username and Password, or the URL",
-	"NOPERM":      "the ACL user lacks rights: it needs ~{PREFIX}:* and +@read +@write +@scripting +@connection +info",
+	"NOPERM":      "the ACL user lacks rights: it needs ~{PREFIX}:* and +@read +@write +@scripting +@connection +time +info",
 	"WRONGTYPE":   "another program uses keys of this prefix: choose another Options.Prefix",
 }
 
 // passing are the refusals that end by themselves: nothing was done, and the same command may be sent again.
 var passing = map[string]bool{"LOADING": true, "MASTERDOWN": true, "CLUSTERDOWN": true, "TRYAGAIN": true, "READONLY": true}
 
-// code is the first word of a server's error, "" if the error isn't one.
+// code is the first word of a server's error, "" if the error isn't one. The library leaves out the ERR of those that have no word of their own.
 func code(err error) string {
 	reply, ok := rueidis.IsRedisErr(err)
 	if !ok {
 		return ""
 	}
-	word, _, _ := strings.Cut(reply.Error(), " ")
-	if word == "ERR" && strings.Contains(reply.Error(), "invalid password") {
-		return "WRONGPASS" // an older server's words
+	text := reply.Error()
+	switch {
+	case strings.Contains(text, "invalid password"):
+		return "WRONGPASS"
+	case strings.Contains(text, "user executing the script"): // and may not
+		return "NOPERM"
 	}
+	word, _, _ := strings.Cut(text, " ")
 	return word
 }
 

@@ -17,18 +17,17 @@ func (s *Store) Tail(ctx context.Context, after eventlog.Cursor, next func(event
 		return err
 	}
 	defer s.tasks.Done()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
 	conn, release := s.client.Dedicate()
 	defer release()
-	stop := context.AfterFunc(ctx, conn.Close) // a command that blocks is given up
-	defer stop()
+	either, cancel := context.WithCancel(ctx) // the caller's end, or Close
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	defer context.AfterFunc(either, conn.Close)() // a command that blocks is given up
 
 	t := &tail{s: s, conn: conn, next: next}
-	err := t.start(ctx, after)
+	err := t.start(either, after)
 	for err == nil {
-		err = t.follow(ctx)
+		err = t.follow(either)
 	}
 	if t.refused {
 		return err
