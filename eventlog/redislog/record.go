@@ -3,6 +3,7 @@ package redislog
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 
@@ -23,51 +24,67 @@ func encode(r *eventlog.Record) string {
 
 var errDamaged = errors.New("redislog: an entry isn't one of this log: another program may use keys of this prefix, choose another Options.Prefix")
 
-// decode reads what encode has written.
-func decode(r *eventlog.Record, text string) error {
-	size, n := uvarint(text)
+// decode reads what encode has written. The body stays where it is.
+func decode(r *eventlog.Record, text []byte) error {
+	size, n := binary.Uvarint(text)
 	if n <= 0 || size > uint64(len(text)-n) {
 		return errDamaged
 	}
-	r.Key = text[n : n+int(size)]
-	r.Body = []byte(text[n+int(size):])
+	text = text[n:]
+	r.Key = string(text[:size])
+	r.Body = text[size:len(text):len(text)]
 	return nil
 }
 
-func uvarint(text string) (uint64, int) {
-	return binary.Uvarint([]byte(text[:min(len(text), binary.MaxVarintLen64)]))
-}
+// recordHead is what stands before each record of a batch: the offset before it in its topic, and the lengths of its topic's field and its bytes.
+const recordHead = 16
 
 // readBatch reads an entry of the tail. Its id is the offset of its last record.
 func readBatch(entry rueidis.XRangeSlice) (epoch uint64, records []eventlog.Record, err error) {
 	last, err := parseID(entry.ID)
-	if n := len(entry.FieldValues); err != nil || n < 2 || uint64(n) > uint64(last) {
+	if err != nil || len(entry.FieldValues) != 2 {
 		return 0, nil, errDamaged
 	}
-	first, pairs := entry.FieldValues[0], entry.FieldValues[1:]
-	epoch, err1 := strconv.ParseUint(first.Field, 10, 64)
-	chain, err2 := parseOffset(first.Value)
+	epoch, err1 := strconv.ParseUint(entry.FieldValues[0].Field, 10, 64)
+	chain, err2 := parseOffset(entry.FieldValues[0].Value)
 	if err1 != nil || err2 != nil {
 		return 0, nil, errDamaged
 	}
-	records = make([]eventlog.Record, len(pairs))
-	for i, pair := range pairs {
-		r := &records[i]
-		prev, topic, ok := strings.Cut(pair.Field, "t:")
-		if !ok {
-			return 0, nil, errDamaged
-		}
-		r.Topic, r.Chain = topic, chain
-		r.Offset = last - eventlog.Offset(len(pairs)-1-i)
-		if r.Prev, err = parseOffset(prev); err != nil {
-			return 0, nil, errDamaged
-		}
-		if err := decode(r, pair.Value); err != nil {
+	for left := []byte(entry.FieldValues[1].Value); len(left) > 0; {
+		var r eventlog.Record
+		if r, left, err = readRecord(left); err != nil {
 			return 0, nil, err
 		}
+		records = append(records, r)
+	}
+	if n := len(records); n == 0 || uint64(n) > uint64(last) {
+		return 0, nil, errDamaged
+	}
+	for i := range records {
+		r := &records[i]
+		r.Chain, r.Offset = chain, last-eventlog.Offset(len(records)-1-i)
 		chain = r.Offset
 	}
 	return epoch, records, nil
+}
+
+// readRecord reads a record of a batch and returns what follows it.
+func readRecord(text []byte) (r eventlog.Record, rest []byte, err error) {
+	if len(text) < recordHead {
+		return r, nil, errDamaged
+	}
+	prev := math.Float64frombits(binary.LittleEndian.Uint64(text))
+	name, size := uint64(binary.LittleEndian.Uint32(text[8:])), uint64(binary.LittleEndian.Uint32(text[12:]))
+	text = text[recordHead:]
+	if name+size > uint64(len(text)) {
+		return r, nil, errDamaged
+	}
+	topic, ok := strings.CutPrefix(string(text[:name]), "t:")
+	if !ok {
+		return r, nil, errDamaged
+	}
+	r.Topic, r.Prev = topic, eventlog.Offset(prev)
+	return r, text[name+size:], decode(&r, text[name:name+size])
 }
 
 // readEntry reads an entry of a topic.
@@ -80,7 +97,7 @@ func readEntry(topic string, entry rueidis.XRangeSlice) (r eventlog.Record, err 
 	if r.Prev, err = parseOffset(entry.FieldValues[0].Field); err != nil {
 		return r, errDamaged
 	}
-	return r, decode(&r, entry.FieldValues[0].Value)
+	return r, decode(&r, []byte(entry.FieldValues[0].Value))
 }
 
 // readHead reads what begins with the epoch and an offset, and ends with entries.

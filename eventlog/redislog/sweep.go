@@ -3,6 +3,8 @@ package redislog
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -94,14 +96,12 @@ func limitedAdd(a, b time.Duration) time.Duration {
 	return a + b
 }
 
+// parseState reads a field of the log's hash: four doubles.
 func parseState(field, value string) (t topicState, ok bool) {
-	words := strings.Fields(value)
 	name, isTopic := strings.CutPrefix(field, "t:")
-	if !isTopic || len(words) != 4 {
+	if !isTopic || len(value) != 32 {
 		return t, false
 	}
-	newest, err1 := parseOffset(words[0])
-	bytes, err2 := strconv.ParseInt(words[1], 10, 64)
-	count, err3 := strconv.ParseInt(words[2], 10, 64)
-	return topicState{name, newest, bytes, count}, err1 == nil && err2 == nil && err3 == nil
+	number := func(i int) float64 { return math.Float64frombits(binary.LittleEndian.Uint64([]byte(value[8*i:]))) }
+	return topicState{name, eventlog.Offset(number(0)), int64(number(1)), int64(number(2))}, true
 }

@@ -31,8 +31,14 @@ var parameters = map[string]func(o *Options, value string) error{
 // with ?sentinel=MASTER. Other parameters: prefix, sentinel_username, sentinel_password, connections, timeout, dial_timeout (5s), max_bytes, and count and
 // age, the retention of each topic. The port is 6379, and with Sentinels 26379, if the URL has none.
 func ParseURL(text string) (*Options, error) {
-	u, err := url.Parse(text)
-	if err != nil { // its text may have a password
+	scheme, rest, _ := strings.Cut(text, "://")
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	user, hosts := cutLast(rest[:end], "@")
+	u, err := url.Parse(scheme + "://" + user + "@host" + rest[end:]) // net/url knows no list of hosts
+	if err != nil {                                                   // its text may have a password
 		return nil, fmt.Errorf("redislog: bad URL: write it as redis://user:password@host:port/0, and escape special characters of the password")
 	}
 	o := &Options{}
@@ -53,7 +59,16 @@ func ParseURL(text string) (*Options, error) {
 	if err := o.parseQuery(u.Query()); err != nil {
 		return nil, err
 	}
-	return o, o.parseHosts(u.Host)
+	return o, o.parseHosts(hosts)
+}
+
+// cutLast returns what is before the last separator, "" without one, and the rest.
+func cutLast(text, sep string) (before, after string) {
+	i := strings.LastIndex(text, sep)
+	if i < 0 {
+		return "", text
+	}
+	return text[:i], text[i+len(sep):]
 }
 
 func (o *Options) parseQuery(query url.Values) error {

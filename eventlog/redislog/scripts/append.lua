@@ -36,24 +36,31 @@ local allBytes, floor = tonumber(got[5] or 0), got[6] or '0'
 local previous = text(last)
 local first = math.max(last + 1, ARGV[4] + 1, time)
 
+local retentions = {}
+for c = 1, classes do
+	local at = 6 + 4 * c
+	local age = tonumber(ARGV[at + 2])
+	retentions[c] = {count = tonumber(ARGV[at]), bytes = tonumber(ARGV[at + 1]), age = age, expires = ARGV[at + 3] == '1', cell = age / 16}
+	retentions[c].slack = math.min(math.floor(retentions[c].count / 16), 64)
+end
+
 -- state returns the topic with what is known of it.
 local known = {}
 local function state(i)
 	local topic = known[i]
 	if topic then return topic end
-	local at = 9 + 4 * ARGV[9 + 4 * classes + i]
+	local limits = retentions[tonumber(ARGV[9 + 4 * classes + i])]
 	topic = parse(got[6 + i])
-	local limits = {count = tonumber(ARGV[at - 3]), bytes = tonumber(ARGV[at - 2]), age = tonumber(ARGV[at - 1]), expires = ARGV[at] == '1'}
 	if not topic then
-		topic = {newest = floor, bytes = 0, count = 0, oldest = first}
+		topic = {newest = tonumber(floor), bytes = 0, count = 0, oldest = first}
 		call('UNLINK', KEYS[2 + i]) -- of a log whose hash was evicted or deleted
-	elseif topic.count > 0 and tonumber(topic.newest) < time - limits.age and call('EXISTS', KEYS[2 + i]) == 0 then
+	elseif topic.count > 0 and topic.newest < time - limits.age and call('EXISTS', KEYS[2 + i]) == 0 then
 		allBytes = allBytes - topic.bytes
 		topic.bytes, topic.count = 0, 0
 	end
 	-- An expiry is set once in a sixteenth of the age.
-	topic.expire = limits.expires and (topic.count == 0 or math.floor(topic.newest / (limits.age / 16)) ~= math.floor(first / (limits.age / 16)))
-	topic.limits = limits
+	topic.expire = limits.expires and (topic.count == 0 or math.floor(topic.newest / limits.cell) ~= math.floor(first / limits.cell))
+	topic.limits, topic.before = limits, text(topic.newest)
 	known[i] = topic
 	return topic
 end
@@ -66,9 +73,10 @@ end
 
 local entry, entryBytes, chain = {}, 0, previous
 local function flush(id)
-	add(tail, id, epoch, chain, unpack(entry))
+	local records = table.concat(entry)
+	add(tail, id, epoch, chain, 'r', records)
 	if tailOldest == 0 then tailOldest = tonumber(id) end
-	tailBytes = tailBytes + entryBytes
+	tailBytes = tailBytes + #records
 	entry, entryBytes, chain = {}, 0, id
 end
 
@@ -84,14 +92,15 @@ local function store()
 			offset = offset + 1
 			id = text(offset)
 			local topic, stream = state(t), KEYS[2 + t]
-			add(stream, id, topic.newest, bytes)
-			reply[#reply + 1] = topic.newest
-			entry[#entry + 1], entry[#entry + 2] = topic.newest .. names[t], bytes
+			add(stream, id, topic.before, bytes)
+			reply[#reply + 1] = topic.before
+			local n, name = #entry, names[t]
+			entry[n + 1], entry[n + 2], entry[n + 3] = pack('<dI4I4', topic.newest, #name, #bytes), name, bytes
 			if topic.count == 0 then topic.oldest = offset end
-			topic.newest, topic.count, topic.bytes = id, topic.count + 1, topic.bytes + #bytes
+			topic.newest, topic.before, topic.count, topic.bytes = offset, id, topic.count + 1, topic.bytes + #bytes
 			allBytes, entryBytes = allBytes + #bytes, entryBytes + #bytes
 			if key > 0 then fresh[key] = id end
-			if #entry >= 1000 or entryBytes > 262144 then flush(id) end
+			if #entry >= 3000 or entryBytes > 262144 then flush(id) end
 		end
 	end
 	if #entry > 0 then flush(id) end
@@ -104,7 +113,7 @@ local function remember()
 	for i, topic in pairs(known) do
 		local l = topic.limits
 		-- A little over the limits is left, so that most appends needn't look.
-		if topic.count > l.count + math.min(math.floor(l.count / 16), 64) or topic.bytes > l.bytes * 1.0625 or topic.oldest < time - l.age * 1.0625 then
+		if topic.count > l.count + l.slack or topic.bytes > l.bytes * 1.0625 or topic.oldest < time - l.age * 1.0625 then
 			allBytes = allBytes - trim(KEYS[2 + i], topic, l.count, l.bytes, time - l.age)
 		end
 		if topic.expire then call('PEXPIRE', KEYS[2 + i], text(math.ceil(l.age * 1.125 / 1000) + 1000)) end

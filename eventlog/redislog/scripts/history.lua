@@ -7,7 +7,7 @@ local topic = parse(got[2])
 if not topic then return {got[1], got[3] or '0', {}} end
 local after, oldest = tonumber(ARGV[3]), math.max(now() - ARGV[2], 0)
 local kept = call('XRANGE', KEYS[3], text(oldest), '+', 'COUNT', 1)[1]
-if not kept then return {got[1], topic.newest, {}} end
+if not kept then return {got[1], text(topic.newest), {}} end
 local from = text(math.max(after + 1, oldest))
 local entries
 if ARGV[6] == '1' then

@@ -1,13 +1,15 @@
 -- What the scripts share. Offsets are microseconds and fit the 53 bits of a Lua number until the year 2255.
 --
 -- KEYS[1] is the hash of the log: e its epoch, l its newest offset, f the newest offset of the topics it has forgotten, w and o the bytes
--- and the oldest offset of the tail, g the bytes of all topics, and for each topic "t:<topic>" = "<newest> <bytes> <count> <oldest>".
--- KEYS[2] is the tail: an entry for each batch, its id the offset of the last record. Its first pair is the epoch and the offset before
--- the batch; then a pair for each record, whose offsets follow one another: "<offset before it in the topic>t:<topic>", and its bytes.
+-- and the oldest offset of the tail, g the bytes of all topics, and for each topic "t:<topic>" = newest offset, bytes, count, oldest offset, as four doubles.
+-- KEYS[2] is the tail: an entry for each batch, its id the offset of the last record. Its first pair is the epoch and the offset before the batch; its
+-- second the records, whose offsets follow one another: for each the offset before it in its topic as a double, the lengths of "t:<topic>" and of its
+-- bytes in four bytes each, and both of them.
 local call = redis.call
 local format, match, sub = string.format, string.match, string.sub
+local pack, unpackBytes = struct.pack, struct.unpack
 
-local function text(n) return format('%.0f', n) end
+local function text(n) return format('%d', n) end
 
 local function offsetOf(id) return tonumber(match(id, '^%d+')) end
 
@@ -26,8 +28,8 @@ end
 -- parse reads what is known of a topic. Its oldest offset is a lower bound.
 local function parse(state)
 	if not state then return nil end
-	local newest, bytes, count, oldest = match(state, '^(%d+) (%d+) (%d+) (%d+)$')
-	return {newest = newest, bytes = tonumber(bytes), count = tonumber(count), oldest = tonumber(oldest)}
+	local newest, bytes, count, oldest = unpackBytes('<dddd', state)
+	return {newest = newest, bytes = bytes, count = count, oldest = oldest}
 end
 
 local function sizeOf(entry)
@@ -65,6 +67,4 @@ local function trim(key, topic, maxCount, maxBytes, before)
 	return freed
 end
 
-local function stateOf(topic)
-	return topic.newest .. ' ' .. text(topic.bytes) .. ' ' .. text(topic.count) .. ' ' .. text(topic.oldest)
-end
+local function stateOf(topic) return pack('<dddd', topic.newest, topic.bytes, topic.count, topic.oldest) end

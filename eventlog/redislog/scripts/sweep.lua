@@ -15,8 +15,8 @@ for i = 3, #KEYS do
 			all = all - trim(KEYS[i], topic, 9e15, topic.bytes * ARGV[3], 0)
 			call('HSET', KEYS[1], name, stateOf(topic))
 		end
-		if topic.count == 0 and tonumber(topic.newest) < tonumber(ARGV[1]) then
-			floor = math.max(floor, tonumber(topic.newest))
+		if topic.count == 0 and topic.newest < tonumber(ARGV[1]) then
+			floor = math.max(floor, topic.newest)
 			call('HDEL', KEYS[1], name)
 		end
 	end
