@@ -60,8 +60,8 @@ func (c config) run() error {
 	}{{"buffkit", openBuffkit}, {"centrifuge", openCentrifuge}}
 	rates := map[string][]float64{}
 	fmt.Printf("%d publishers, %d topics, %d bytes, history of %d events, %v a round\n", c.publishers, c.topics, c.size, c.history, c.measured)
-	fmt.Println("| server | publishes/s | on the other node after, p50 | p99 | Redis CPU a publish | not received |")
-	fmt.Println("|---|---|---|---|---|---|")
+	fmt.Println("| server | publishes/s | on the other node after, p50 | p99 | Redis CPU a publish | publishes a script | not received |")
+	fmt.Println("|---|---|---|---|---|---|---|")
 	for range c.rounds {
 		for _, p := range peers {
 			r, err := c.round(p.open)
@@ -69,7 +69,8 @@ func (c config) run() error {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 			rates[p.name] = append(rates[p.name], r.rate)
-			fmt.Printf("| %s | %.0f | %v | %v | %.1f µs | %d |\n", p.name, r.rate, r.p50, r.p99, r.redis.Seconds()*1e6/float64(r.sent), r.sent-r.received)
+			fmt.Printf("| %s | %.0f | %v | %v | %.1f µs | %.1f | %d |\n", p.name, r.rate, r.p50, r.p99, r.redis.Seconds()*1e6/float64(r.sent),
+				float64(r.sent)/float64(r.scripts), r.sent-r.received)
 		}
 	}
 	ours, theirs := median(rates["buffkit"]), median(rates["centrifuge"])
@@ -87,6 +88,7 @@ type result struct {
 	sent, received int64
 	p50, p99       time.Duration
 	redis          time.Duration // its processor time
+	scripts        int64
 }
 
 func (c config) round(open func(string, config, receive) (peer, error)) (r result, err error) {
@@ -117,6 +119,7 @@ func (c config) round(open func(string, config, receive) (peer, error)) (r resul
 	r.sent, err = c.publish(p)
 	r.rate = float64(r.sent) / time.Since(begin).Seconds()
 	r.redis = redisCPU(server) - cpu
+	r.scripts = scripts(server)
 	for deadline := time.After(5 * time.Second); err == nil && received.Load() < r.sent; {
 		select {
 		case <-time.After(10 * time.Millisecond):
@@ -171,4 +174,15 @@ func redisCPU(server *servers.RedisServer) time.Duration {
 	user, _ := strconv.ParseFloat(info["used_cpu_user"], 64)
 	system, _ := strconv.ParseFloat(info["used_cpu_sys"], 64)
 	return time.Duration((user + system) * float64(time.Second))
+}
+
+// scripts is how many scripts the server has run.
+func scripts(server *servers.RedisServer) int64 {
+	info, err := server.Info("INFO", "commandstats")
+	if err != nil {
+		return 0
+	}
+	text, _, _ := strings.Cut(strings.TrimPrefix(info["cmdstat_evalsha"], "calls="), ",")
+	n, _ := strconv.ParseInt(text, 10, 64)
+	return n
 }

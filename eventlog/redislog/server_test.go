@@ -113,16 +113,20 @@ func TestAWithdrawnAppendIsNotStored(t *testing.T) {
 	t.Parallel()
 	server := own(t, servers.Redis)
 	store := openStore(t, redislog.Options{Addrs: []string{server.Addr}})
-	mustDo(t, server, "CLIENT", "PAUSE", "2000", "ALL")
+	mustDo(t, server, "CLIENT", "PAUSE", "60000", "WRITE") // scripts count as writes
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	outcomes := make([]error, 10)
 	for i := range outcomes {
 		all.Go(func() { _, outcomes[i] = store.Append(ctx, []eventlog.Record{record("a", strconv.Itoa(i))}) })
+		eventually(t, "the append is on its way, or waits", func() bool {
+			sending, waiting := store.Pending()
+			return sending == min(i+1, redislog.InFlight) && waiting == i+1-sending
+		})
 	}
-	eventually(t, "the appends are on their way or wait", func() bool { return store.Waiting() == len(outcomes)-redislog.InFlight })
 	cancel()
 	all.Wait()
+	mustDo(t, server, "CLIENT", "UNPAUSE")
 	unknown := 0
 	for _, err := range outcomes {
 		if !errors.Is(err, context.Canceled) {
