@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long something that must happen may take on a busy machine.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 // eventually waits until something holds.
 func eventually(t testing.TB, what string, holds func() bool) {
