@@ -13,6 +13,7 @@ needs() {
 		postgres postgresql     the tests of migrations
 		mariadbd mariadb-server the tests of migrations
 		pgbouncer pgbouncer     the tests of migrations through a pooler
+		redis-server redis-server the tests of the log in Redis
 		haproxy  haproxy        the tests behind a proxy
 		caddy    caddy          the tests behind a proxy
 	END
@@ -33,6 +34,7 @@ done < <(needs)
 
 if [ ${#missing[@]} -eq 0 ]; then
 	"$(dirname "$0")/mysql.sh"
+	"$(dirname "$0")/valkey.sh"
 	echo "all there: $(needs | awk '{ printf "%s%s", sep, $1; sep = ", " }')"
 	exit 0
 fi
@@ -47,3 +49,4 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get -qq -o Acquire::Retries=5 update
 apt-get -qq -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" </dev/null
 "$(dirname "$0")/mysql.sh"
+"$(dirname "$0")/valkey.sh"

@@ -62,27 +62,17 @@ func MySQL(opts ...Option) (*MySQLServer, error) {
 
 // findMySQL returns a program and its first arguments.
 func findMySQL() (path string, args []string, err error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", nil, err
-	}
-	root := filepath.Join(cache, "buffkit", "mysql", "root")
 	args = []string{"--no-defaults"}
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root")
 	}
-	if _, err := os.Stat(filepath.Join(root, "usr/sbin/mysqld")); err == nil {
-		libraries, err := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu"))
-		if err != nil || len(libraries) != 1 {
-			return "", nil, fmt.Errorf("%s is damaged: remove it and run ci/mysql.sh", root)
-		}
-		loaders, err := filepath.Glob(filepath.Join(libraries[0], "ld-linux*"))
-		if err != nil || len(loaders) == 0 {
-			return "", nil, fmt.Errorf("%s is damaged: remove it and run ci/mysql.sh", root)
-		}
-		// Its C library is newer than the system's, so it comes with its own loader.
-		args = append([]string{"--library-path", libraries[0] + ":" + libraries[0] + "/mysql/private", filepath.Join(root, "usr/sbin/mysqld")}, args...)
-		return loaders[0], append(args, "--basedir="+filepath.Join(root, "usr"), "--plugin-dir="+filepath.Join(root, "usr/lib/mysql/plugin"),
+	root, loader, err := unpacked("mysql", "usr/sbin/mysqld")
+	if err != nil {
+		return "", nil, err
+	}
+	if root != "" {
+		args = append(loader[1:], args...)
+		return loader[0], append(args, "--basedir="+filepath.Join(root, "usr"), "--plugin-dir="+filepath.Join(root, "usr/lib/mysql/plugin"),
 			"--lc-messages-dir="+filepath.Join(root, "usr/share/mysql")), nil
 	}
 	if installed, err := exec.LookPath("mysqld"); err == nil {

@@ -208,6 +208,31 @@ func find(name, debianPackage string, patterns ...string) (string, error) {
 	return "", fmt.Errorf("%s isn't here. On Debian and Ubuntu: sudo apt-get update && sudo apt-get install -y %s", name, debianPackage)
 }
 
+// unpacked returns where ci/unstable.sh has put what it fetched under a name, and the command line that starts a program of it. The root is "" if it
+// isn't there.
+func unpacked(name, program string) (root string, command []string, err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", nil, err
+	}
+	root = filepath.Join(cache, "buffkit", name, "root")
+	path := filepath.Join(root, program)
+	if _, err := os.Stat(path); err != nil {
+		return "", nil, nil
+	}
+	libraries, err := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu"))
+	if err != nil || len(libraries) != 1 {
+		return "", nil, fmt.Errorf("%s is damaged: remove it and run ci/%s.sh", root, name)
+	}
+	loaders, err := filepath.Glob(filepath.Join(libraries[0], "ld-linux*"))
+	if err != nil || len(loaders) == 0 {
+		return "", nil, fmt.Errorf("%s is damaged: remove it and run ci/%s.sh", root, name)
+	}
+	// Its C library is newer than the system's, so it comes with its own loader.
+	own := libraries[0] + ":" + filepath.Join(libraries[0], name, "private")
+	return root, []string{loaders[0], "--library-path", own, path}, nil
+}
+
 type lockedBuffer struct {
 	mu  sync.Mutex // guards what follows
 	buf bytes.Buffer

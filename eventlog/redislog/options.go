@@ -1,0 +1,175 @@
+package redislog
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/buffkit/buffkit/eventlog"
+	"github.com/redis/rueidis"
+)
+
+// Defaults of Options.
+const (
+	DefaultAddr        = "127.0.0.1:6379"
+	DefaultPrefix      = "buffkit"
+	DefaultTimeout     = 5 * time.Second        // of an append, failover of a connection included; an operator's patience is longer, a request's shorter
+	DefaultDialTimeout = 2 * time.Second        // of one try
+	DefaultMaxBytes    = 1 << 30                // 1 GiB of bodies: about 2 GiB of Redis's memory with 200-byte events
+	DefaultTailBytes   = 16 << 20               // 16 MiB: what a node may be behind before it asks for each topic
+	DefaultTailAge     = 5 * time.Minute        // a node's restart, a short cut of the network
+	DefaultForget      = 7 * 24 * time.Hour     // a topic costs about 100 bytes until then
+	maxBatchRecords    = 512                    // of one script: about 3 ms of Redis's time
+	maxBatchBytes      = 1 << 20                // of one script, unless one Append has more
+	inFlight           = 2                      // scripts: while one runs the next is on its way
+	blockTime          = 900 * time.Millisecond // Tail owes a page a second
+	pageEntries        = 64                     // batches that Tail reads at once: 16 MiB at most
+	unlimited          = 1 << 52                // fits a Lua number, with room to calculate
+)
+
+// Options of Open. The zero value, and nil, mean the defaults: a server on this machine.
+type Options struct {
+	// Addrs are the servers, host:port: one server, some of a Cluster (which is found out by itself), or the Sentinels. Default DefaultAddr.
+	Addrs []string
+	// Sentinel is the name of the master that the Sentinels at Addrs watch. "": they are servers.
+	Sentinel string
+	// Username and Password of the ACL user, and those at the Sentinels. A password without a name is that of the default user.
+	Username, Password                 string
+	SentinelUsername, SentinelPassword string
+	// DB is the database number, 0 with a Cluster.
+	DB int
+	// TLS, if set, is used for all connections.
+	TLS *tls.Config
+
+	// Prefix begins all keys, as "{prefix}:…": nodes that share a log share it, and a Cluster keeps them together. Default DefaultPrefix.
+	Prefix string
+	// Connections is how many connections to a server carry appends and reads of history, a power of two up to 256; each Tail has one of its own.
+	// Default 1.
+	Connections int
+	// DialTimeout bounds one try to connect. Default DefaultDialTimeout.
+	DialTimeout time.Duration
+	// Timeout bounds an Append or History at the server, all tries included. Default DefaultTimeout.
+	Timeout time.Duration
+
+	// Retention of every topic; zero fields mean eventlog's defaults, negative ones no limit. Redis holds a sixteenth more of a topic at times.
+	Retention eventlog.Retention
+	// RetentionOf, if set, gives the retention of a topic; zero fields then mean those of Retention. It is called at each Append, and may
+	// be called at the same time. All nodes should agree.
+	RetentionOf func(topic string) eventlog.Retention
+	// MaxBytes bounds the bodies and keys of all topics. Over it, the largest of some topics that are looked at lose their older half, within
+	// seconds: Redis's own maxmemory, with the policy noeviction, is the hard limit. Default DefaultMaxBytes; negative: no limit.
+	MaxBytes int64
+	// IdempotencyWindow is how long an idempotency key is remembered. Default eventlog.DefaultIdempotency.
+	IdempotencyWindow time.Duration
+	// TailBytes and TailAge are what is kept of all topics together, for nodes to follow. A node that was away for longer forgets what it has in memory,
+	// and reads the past topic by topic. Defaults DefaultTailBytes, DefaultTailAge.
+	TailBytes int64
+	TailAge   time.Duration
+	// Forget is when a topic that has no events left is forgotten. A reader who comes to it with a cursor from before is told a gap.
+	// Default DefaultForget.
+	Forget time.Duration
+
+	// Replica is about this node: its memory, the keys that seal events, its logger. Its Retention and RetentionOf are those above if they are unset.
+	// OpenStore doesn't use it.
+	Replica *eventlog.ReplicaOptions
+}
+
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if len(c.Addrs) == 0 {
+		c.Addrs = []string{DefaultAddr}
+	}
+	c.Prefix = or(c.Prefix, DefaultPrefix)
+	c.Connections = or(c.Connections, 1)
+	c.DialTimeout = or(c.DialTimeout, DefaultDialTimeout)
+	c.Timeout = or(c.Timeout, DefaultTimeout)
+	c.Retention = retentionOr(c.Retention, eventlog.Retention{
+		Count: eventlog.DefaultRetentionCount, Bytes: eventlog.DefaultRetentionBytes, Age: eventlog.DefaultRetentionAge,
+	})
+	c.MaxBytes = or(c.MaxBytes, DefaultMaxBytes)
+	c.IdempotencyWindow = or(c.IdempotencyWindow, eventlog.DefaultIdempotency)
+	c.TailBytes = or(c.TailBytes, DefaultTailBytes)
+	c.TailAge = or(c.TailAge, DefaultTailAge)
+	c.Forget = or(c.Forget, DefaultForget)
+	return c, c.check()
+}
+
+func (o *Options) check() error {
+	switch {
+	case strings.ContainsAny(o.Prefix, "{}"):
+		return errors.New("redislog: Options.Prefix must not contain { or }: the keys' hash tag is made of it")
+	case o.Connections < 1 || o.Connections > 256 || bits.OnesCount(uint(o.Connections)) != 1:
+		return fmt.Errorf("redislog: Options.Connections is %d, it must be a power of two up to 256", o.Connections)
+	case o.Timeout < 0 || o.DialTimeout < 0 || o.IdempotencyWindow < time.Millisecond || o.TailBytes < 0 || o.TailAge < 0 || o.Forget < 0:
+		return errors.New("redislog: Timeout, DialTimeout, IdempotencyWindow, TailBytes, TailAge and Forget of Options must be positive")
+	}
+	for _, addr := range o.Addrs {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fmt.Errorf("redislog: Options.Addrs has %q: write it as host:port", addr)
+		}
+	}
+	return nil
+}
+
+// client returns the options of the library. Retries are off: an append that was lost on its way must not be sent again.
+func (o *Options) client() rueidis.ClientOption {
+	return rueidis.ClientOption{
+		InitAddress: o.Addrs,
+		Username:    o.Username, Password: o.Password, SelectDB: o.DB, TLSConfig: o.TLS, ClientName: "buffkit",
+		Sentinel: rueidis.SentinelOption{
+			MasterSet: o.Sentinel, Username: o.SentinelUsername, Password: o.SentinelPassword, TLSConfig: o.TLS,
+			TopologyRefreshInterval: sentinelRefresh(o.Sentinel),
+		},
+		Dialer:             net.Dialer{Timeout: o.DialTimeout},
+		ConnWriteTimeout:   o.Timeout,
+		PipelineMultiplex:  bits.TrailingZeros(uint(o.Connections)),
+		RingScaleEachConn:  8, // 256 commands: appends are few and large
+		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
+		DisableRetry: true, DisableCache: true, AlwaysPipelining: true,
+	}
+}
+
+// sentinelRefresh lets the client notice a failover of which it wasn't told.
+func sentinelRefresh(master string) time.Duration {
+	if master == "" {
+		return 0
+	}
+	return 2 * time.Second
+}
+
+// retentionOf returns the topic's retention, without limits that are negative.
+func (o *Options) retentionOf(topic string) eventlog.Retention {
+	r := o.Retention
+	if o.RetentionOf != nil {
+		r = retentionOr(o.RetentionOf(topic), r)
+	}
+	return eventlog.Retention{Count: limit(r.Count), Bytes: limit(r.Bytes), Age: limit(r.Age)}
+}
+
+func retentionOr(r, def eventlog.Retention) eventlog.Retention {
+	return eventlog.Retention{Count: or(r.Count, def.Count), Bytes: or(r.Bytes, def.Bytes), Age: or(r.Age, def.Age)}
+}
+
+func or[T comparable](value, def T) T {
+	var zero T
+	if value == zero {
+		return def
+	}
+	return value
+}
+
+// limit returns a limit, none for a negative one.
+func limit[T int | int64 | time.Duration](l T) T {
+	if l < 0 {
+		return T(min(math.MaxInt64, uint64(math.MaxInt)))
+	}
+	return l
+}

@@ -1,0 +1,171 @@
+package redislog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/buffkit/buffkit/eventlog"
+	"github.com/redis/rueidis"
+)
+
+// Store keeps records in Redis or Valkey. It implements eventlog.Store; Open makes a Log of it.
+type Store struct {
+	opts   Options
+	client rueidis.Client
+	base   string             // what the names of all keys begin with
+	ctx    context.Context    // ends with Close
+	cancel context.CancelFunc // ends it
+	tasks  sync.WaitGroup     // committers, tails, the sweeper
+
+	mu         sync.Mutex // guards what follows
+	closed     bool
+	queue      []*pending
+	committers int
+	epoch      uint64          // the one that was seen last
+	seen       eventlog.Offset // the newest offset that was seen in it
+	newest     eventlog.Offset // the newest that was seen in any
+}
+
+var _ eventlog.Store = (*Store)(nil)
+
+// OpenStore connects to the server and gives the log its epoch if it has none. A server that can't be reached, refuses the user or is too old is
+// an error.
+func OpenStore(ctx context.Context, opts *Options) (*Store, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	client, err := rueidis.NewClient(o.client())
+	if err != nil {
+		return nil, fmt.Errorf("connect to Redis at %v: %w", o.Addrs, explain(err))
+	}
+	s := &Store{opts: o, client: client, base: "{" + o.Prefix + "}:"}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if head, _, err := s.peek(ctx, client, ""); err != nil {
+		s.cancel()
+		client.Close()
+		return nil, fmt.Errorf("open the log %q in Redis at %v: %w", o.Prefix, o.Addrs, explain(err))
+	} else {
+		s.saw(head.Epoch(), head.At(0))
+	}
+	s.tasks.Go(s.sweep)
+	return s, nil
+}
+
+func (s *Store) metaKey() string              { return s.base + "m" }
+func (s *Store) tailKey() string              { return s.base + "tail" }
+func (s *Store) topicKey(topic string) string { return s.base + "t:" + topic }
+func (s *Store) idempotencyKey(t, k string) string {
+	return s.base + "i:" + strconv.Itoa(len(t)) + ":" + t + ":" + k // no two pairs make the same name
+}
+
+// newEpoch returns one that no log has.
+func newEpoch() uint64 { return 1 + rand.Uint64N(1<<40-1) } // 8 digits of a cursor; see eventlog.NewMemory
+
+func newEpochText() string { return strconv.FormatUint(newEpoch(), 10) }
+
+// Supersede implements eventlog.Store.
+func (s *Store) Supersede(ctx context.Context, old uint64) (uint64, error) {
+	if err := s.begin(ctx); err != nil {
+		return 0, err
+	}
+	defer s.tasks.Done()
+	reply, err := s.exec(ctx, supersedeScript, []string{s.metaKey(), s.tailKey()}, []string{newEpochText(), strconv.FormatUint(old, 10)}).ToString()
+	if err != nil {
+		return 0, fmt.Errorf("give the log a new epoch: %w", s.explain(ctx, err))
+	}
+	return strconv.ParseUint(reply, 10, 64)
+}
+
+// exec runs a script that may run again, and waits no longer than the timeout.
+func (s *Store) exec(ctx context.Context, script script, keys, args []string) rueidis.RedisResult {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		result := script.run(ctx, s.client, keys, args)
+		if err := result.Error(); err == nil || rueidis.IsRedisNil(err) || !refused(err) || !s.pause(ctx, wait) {
+			return result
+		}
+	}
+}
+
+// How long to wait before a command that the server has refused is sent again: a failover takes seconds, a slot moves in milliseconds.
+const (
+	firstWait = 5 * time.Millisecond
+	lastWait  = 250 * time.Millisecond
+)
+
+// pause waits, and tells whether there is time left.
+func (s *Store) pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return false
+}
+
+// begin counts a call, which Close waits for. The caller ends it with tasks.Done.
+func (s *Store) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return eventlog.ErrClosed
+	}
+	s.tasks.Add(1)
+	return nil
+}
+
+// saw remembers the newest place that this node knows of. An append that finds the log behind it has found a rollback.
+func (s *Store) saw(epoch uint64, offset eventlog.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch != epoch {
+		s.epoch, s.seen = epoch, 0
+	}
+	s.seen, s.newest = max(s.seen, offset), max(s.newest, offset)
+}
+
+// Close implements eventlog.Store. It waits for appends that are on their way.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return eventlog.ErrClosed
+	}
+	s.closed = true
+	waiting := s.queue
+	s.queue = nil
+	s.mu.Unlock()
+	for _, p := range waiting {
+		p.finish(0, eventlog.ErrClosed)
+	}
+	s.cancel()
+	s.tasks.Wait()
+	s.client.Close()
+	return nil
+}
+
+// explain returns ErrClosed, or the context's error, if that is why a call has failed.
+func (s *Store) explain(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case s.ctx.Err() != nil:
+		return eventlog.ErrClosed
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer from Redis within %v: look whether it is reachable and not blocked by a slow command (SLOWLOG GET): %w", s.opts.Timeout, err)
+	}
+	return explain(err)
+}
