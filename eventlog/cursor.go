@@ -89,6 +89,17 @@ func (c Cursor) Beyond(seen Cursor) bool {
 	return false
 }
 
+// Capped returns the cursor with no offset beyond that of limit, which is a cursor of the same log.
+func (c Cursor) Capped(limit Cursor) Cursor {
+	capped := c.With(0, min(c.first, limit.first))
+	for _, p := range c.rest {
+		if most := limit.At(p.partition); p.offset > most {
+			capped = capped.With(p.partition, most)
+		}
+	}
+	return capped
+}
+
 // String returns the text that goes into the id of an event, "" for the zero Cursor.
 func (c Cursor) String() string { return string(c.AppendText(nil)) }
 

@@ -113,11 +113,28 @@ func (s *lease) until() string {
 
 // renew is called in each transaction of the run. Without the row the transaction must not commit.
 func (s *lease) renew(ctx context.Context, q querier) error {
+	if fresh, err := s.fresh(ctx, q); fresh || err != nil {
+		return err
+	}
 	n, err := s.l.exec(ctx, q, "UPDATE "+s.l.lease+" SET until_us = "+s.until()+" WHERE id = 1 AND token = ?", s.token)
 	if err == nil && n != 1 {
 		return fmt.Errorf("%w: its lease was over, and another runner has it", ErrLockLost)
 	}
 	return err
+}
+
+// fresh tells whether the lease was renewed a short while ago. In SQLite nobody can take it while a transaction writes, so it's enough to look,
+// and a commit writes a page less. Elsewhere the write keeps others from the row.
+func (s *lease) fresh(ctx context.Context, q querier) (bool, error) {
+	if s.m.server.cancels() {
+		return false, nil
+	}
+	var left int64
+	err := q.QueryRowContext(ctx, "SELECT until_us - "+s.l.clock()+" FROM "+s.l.lease+" WHERE id = 1 AND token = ?", s.token).Scan(&left)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil // renew says so
+	}
+	return left > (leaseTime * 2 / 3).Microseconds(), err
 }
 
 // keep renews the lease in the background.

@@ -22,6 +22,7 @@ type run struct {
 
 	blockers []string  // those of the last statement that waited for long
 	proved   time.Time // when the connection and the lock were last seen to be good
+	leased   time.Time // when a transaction last found the lease to be ours
 	dirty    bool      // the connection isn't as the pool gave it
 
 	current current       // what the watcher looks at
@@ -261,7 +262,7 @@ func (r *run) begin(ctx context.Context) error {
 		if _, err := r.conn.ExecContext(bounded, r.m.server.begin()); err != nil {
 			return fmt.Errorf("migrate: begin: %w", err)
 		}
-		if r.lock.lease == nil || r.m.server.cancels() {
+		if r.lock.lease == nil || r.m.server.cancels() || time.Since(r.leased) < leaseTime/3 { // else the commit looks early enough
 			return nil
 		}
 		if err := r.lock.lease.renew(bounded, r.conn); err != nil {
@@ -280,6 +281,7 @@ func (r *run) commit(ctx context.Context) error {
 		if err := r.lock.lease.renew(bounded, r.conn); err != nil {
 			return err
 		}
+		r.leased = time.Now()
 	}
 	return r.m.patiently(bounded, func() error {
 		if _, err := r.conn.ExecContext(bounded, "COMMIT"); err != nil {

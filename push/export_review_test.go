@@ -1,6 +1,10 @@
 package push
 
-import "net"
+import (
+	"net"
+
+	"github.com/buffkit/buffkit/eventlog"
+)
 
 // OnDetach has f called whenever a stream in memory is about to be parked. Call it before the first.
 func (b *Broker) OnDetach(f func()) {
@@ -25,3 +29,14 @@ func (b *Broker) HoldUsers() (release func()) {
 
 // UserStreams counts a user's streams as the limits see them.
 func (b *Broker) UserStreams(user string) int { return b.streams.userStreams(user) }
+
+// ReadWindow is one read of topic a for a crowd, up to a limit.
+func ReadWindow(log eventlog.Log, after, limit eventlog.Cursor) ([]eventlog.Entry, eventlog.Cursor) {
+	b := &Broker{log: log}
+	b.opts.Limits.MaxBatchBytes = DefaultMaxBatchBytes
+	var w window
+	if err := w.read(b, 0, []string{"a"}, after, limit); err != nil {
+		panic(err)
+	}
+	return w.entries, w.next
+}

@@ -256,3 +256,50 @@ func TestASnapshotsContextEndsWithItsClient(t *testing.T) {
 		s.Close()
 	}
 }
+
+// What was read for those who came back before must not count for who comes back when nobody is in step: nothing tells him of what came since.
+func TestAStreamThatComesBackWhenNobodyIsInStepHearsOfWhatCameMeanwhile(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBroker(t, push.Public("a"), push.Options{})
+		slow := connect(t, b, "/?topic=a") // keeps the audience
+		slow.want("open:fresh")
+		at, err := b.Cursor(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow.w.stall()
+		publish(t, b, "a:1")
+		pass(1)
+		s := connect(t, b, "/?topic=a&cursor="+at.String())
+		s.want("open:resumed:1", "1")
+		s.close()
+		publish(t, b, "a:2")
+		pass(1)
+		connect(t, b, "/?topic=a&cursor="+at.String()).want("open:resumed:2", "1", "2")
+	})
+}
+
+// A read that ends in one partition before the limit must not pass over what it hasn't read of another.
+func TestAReadUpToALimitSkipsNoPartition(t *testing.T) {
+	after, limit := eventlog.NewCursor(7, 1).With(1, 1), eventlog.NewCursor(7, 100).With(1, 100)
+	entries, next := push.ReadWindow(twoPartitions{}, after, limit)
+	if want := int(next.At(0)-1) + int(next.At(1)-1); len(entries) != want || next.Beyond(limit) {
+		t.Errorf("%d entries up to %v, want %d", len(entries), next, want)
+	}
+}
+
+// twoPartitions has offsets 1 to 300 in each of two partitions, and reads one after the other.
+type twoPartitions struct{ eventlog.Log }
+
+func (twoPartitions) Read(_ context.Context, _ []string, after eventlog.Cursor, most int) (b eventlog.Batch, err error) {
+	b.Next = after
+	for p := range uint32(2) {
+		for o := after.At(p) + 1; o <= 300; o++ {
+			if b.Behind++; len(b.Entries) < most {
+				b.Entries = append(b.Entries, eventlog.Entry{Partition: p, Offset: o, Topic: "a", Frame: []byte("x")})
+				b.Next = b.Next.With(p, o)
+			}
+		}
+	}
+	return b, nil
+}

@@ -135,6 +135,7 @@ func (s *shard) serveLateOne(c *crowd, p *parked, w *window) {
 		if s.lateRead || len(c.step) > 0 && p.at.Beyond(c.at) {
 			return // another time: of one read at a time, or when the others have come so far
 		}
+		s.latest = nil // if it fails, nothing in it counts
 		if err := w.read(s.broker, c.audience.slow, c.audience.topics, p.at, c.at); err != nil {
 			s.sayGoodbye(p, err)
 			return

@@ -56,7 +56,7 @@ func (w *window) cutOff(limit eventlog.Cursor) {
 	if limit.IsZero() || !w.next.Beyond(limit) {
 		return
 	}
-	w.next = limit
+	w.next = w.next.Capped(limit)
 	kept := w.entries[:0]
 	for _, e := range w.entries {
 		if e.Offset <= limit.At(e.Partition) {
