@@ -63,7 +63,9 @@ func TestAppendsThatComeTogetherShareATransaction(t *testing.T) {
 	s := openStore(t, dsn, nil)
 	release := lockLog(t, dsn)
 	var all sync.WaitGroup
-	for i := range 100 {
+	all.Go(func() { mustAppend(t, s, record("t", "first")) })
+	until(t, "the first on its way", func() bool { return s.Batches() == 1 })
+	for i := range 99 {
 		all.Go(func() { mustAppend(t, s, record("t", fmt.Sprint(i))) })
 	}
 	until(t, "99 in the queue", func() bool { return s.Queued() >= 99 })
@@ -96,6 +98,8 @@ func TestARecordThatTheServerRefusesFailsItsCallAlone(t *testing.T) {
 	release := lockLog(t, dsn)
 	var all sync.WaitGroup
 	var failed atomic.Int64
+	all.Go(func() { mustAppend(t, s, record("t", "alone")) })
+	until(t, "it to be sent", func() bool { return s.Batches() == 1 })
 	for i := range 10 {
 		all.Go(func() {
 			topic := "t"
@@ -110,11 +114,11 @@ func TestARecordThatTheServerRefusesFailsItsCallAlone(t *testing.T) {
 			}
 		})
 	}
-	until(t, "the queue", func() bool { return s.Queued() >= 9 })
+	until(t, "the queue", func() bool { return s.Queued() == 10 })
 	release()
 	all.Wait()
 	h, err := s.History(t.Context(), eventlog.Range{Topic: "t", Max: 100})
-	if err != nil || len(h.Records) != 18 || failed.Load() != 1 {
+	if err != nil || len(h.Records) != 19 || failed.Load() != 1 {
 		t.Errorf("%d stored, %d failed, %v", len(h.Records), failed.Load(), err)
 	}
 }

@@ -40,12 +40,6 @@ func (s *store) Tail(ctx context.Context, after eventlog.Cursor, next func(event
 	return err
 }
 
-func discard(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
-}
-
 func (s *store) follow(ctx context.Context, conn *pgx.Conn, after eventlog.Cursor, next func(eventlog.Page) error) error {
 	var from *int64 // nil: the head
 	if !after.IsZero() {

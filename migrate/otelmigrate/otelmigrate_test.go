@@ -49,7 +49,7 @@ func migrated(t *testing.T, o *otelmigrate.Options, next migrate.Hooks, files ma
 func attributes(s tracetest.SpanStub) map[string]string {
 	all := map[string]string{}
 	for _, a := range s.Attributes {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }

@@ -223,7 +223,7 @@ func (r *postgresReader) order() {
 
 // column is one of a table's.
 type column struct {
-	name, text, more string
+	text, more string
 }
 
 // tables composes CREATE TABLE from the rows of the catalogs.

@@ -99,7 +99,7 @@ func (d *data) header(line string) error {
 			return err
 		}
 		if !known {
-			return fmt.Errorf("%q is no header: there are table:, key:, null:, insert, repeatable, env:, depends: and requires-app:", line)
+			return fmt.Errorf("%q is no header: use table:, key:, null:, env:, depends:, requires-app:, insert or repeatable", line)
 		}
 	}
 	return nil
