@@ -134,7 +134,7 @@ func (s *lease) fresh(ctx context.Context, q querier) (bool, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil // renew says so
 	}
-	return left > (leaseTime * 2 / 3).Microseconds(), err
+	return left > (leaseTime*2/3).Microseconds() && left <= leaseTime.Microseconds(), err // more, if the clock was set back
 }
 
 // keep renews the lease in the background.

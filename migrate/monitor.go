@@ -126,6 +126,23 @@ func (a *attempt) measure(ctx context.Context, behind bool) {
 	}
 }
 
+// measureWithin measures behind the statements of a transaction. On PostgreSQL what can't be measured would end the transaction, but for a savepoint.
+func (a *attempt) measureWithin(ctx context.Context) {
+	if !a.m.opts.Monitor || a.m.dialect != dialect.Postgres {
+		a.measure(ctx, true)
+		return
+	}
+	bounded, cancel := own(ctx)
+	defer cancel()
+	if _, err := a.conn.ExecContext(bounded, "SAVEPOINT buffkit_measure"); err != nil {
+		return
+	}
+	a.measure(ctx, true)
+	if _, err := a.conn.ExecContext(bounded, "ROLLBACK TO SAVEPOINT buffkit_measure"); err != nil {
+		a.m.log.WarnContext(ctx, "migrate: measure", "err", err)
+	}
+}
+
 // timingsOf is what the ledger keeps of a migration's performance, in JSON.
 type timingsOf struct {
 	Statements []StatementTime `json:"statements,omitempty"`

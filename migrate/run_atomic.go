@@ -15,6 +15,7 @@ func (a *attempt) atomic(ctx context.Context) (err error) {
 		}
 		defer restore()
 	}
+	a.measure(ctx, false)
 	if err := a.begin(ctx); err != nil {
 		return a.fail(LeftNothing, err)
 	}
@@ -36,11 +37,10 @@ func (a *attempt) body(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.measure(ctx, false)
 	if err := a.statements(ctx); err != nil {
 		return err
 	}
-	a.measure(ctx, true)
+	a.measureWithin(ctx)
 	if err := a.checkReferences(ctx, before); err != nil {
 		return err
 	}

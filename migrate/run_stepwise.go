@@ -408,6 +408,7 @@ func (a *attempt) codeBlock(ctx context.Context) error {
 		return err
 	}
 	if err := a.commit(ctx); err != nil {
+		a.rollback(ctx)
 		return err
 	}
 	a.done = 1

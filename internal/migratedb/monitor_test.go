@@ -92,3 +92,29 @@ func TestTheWaitForALockIsNoted(t *testing.T) {
 		t.Errorf("%+v, %v", stats, err)
 	}
 }
+
+// To measure takes a lock of the table, too: when that isn't had, the migration must still wait for its own, and be tried again.
+func TestATableThatIsLockedIsWaitedForWithMonitorToo(t *testing.T) {
+	t.Parallel()
+	driverName, dsn := onPostgres.fresh(t)
+	db := openDB(t, driverName, dsn)
+	mustExec(t, db, "CREATE TABLE users (n int)")
+	other, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Rollback()
+	if _, err := other.Exec("LOCK TABLE users IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	opts := of(files("1_users.up.sql", "ALTER TABLE users ADD COLUMN name text;"))
+	opts.Monitor, opts.LockTimeout = true, 200*time.Millisecond
+	retried := 0
+	opts.Hooks.Retrying = func(migrate.Retry) {
+		retried++
+		_ = other.Rollback()
+	}
+	if _, err := migrator(t, onPostgres, db, opts).Up(t.Context()); err != nil || retried != 1 {
+		t.Errorf("%v, tried again %d times", err, retried)
+	}
+}
