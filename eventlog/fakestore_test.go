@@ -15,7 +15,8 @@ import (
 type fakeStore struct {
 	keep    eventlog.Retention
 	window  int // records that Tail can still send whatever retention says; 0: all
-	history func(eventlog.Range)
+	history func(eventlog.Range) // called before a range is looked at
+	answers func(eventlog.Range) // and before it is returned
 	tail    func() error // called before each page
 
 	mu      sync.Mutex // guards everything below
@@ -124,6 +125,13 @@ func (s *fakeStore) History(ctx context.Context, asked eventlog.Range) (eventlog
 	if s.history != nil {
 		s.history(asked)
 	}
+	if s.answers != nil {
+		defer s.answers(asked)
+	}
+	return s.look(ctx, asked)
+}
+
+func (s *fakeStore) look(ctx context.Context, asked eventlog.Range) (eventlog.History, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.check(ctx); err != nil {

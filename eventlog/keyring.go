@@ -101,10 +101,10 @@ func (r *KeyRing) openRecord(record *Record) error {
 		}
 		return fmt.Errorf("%w: it isn't sealed; if it is from before the log had keys, see InsecureAcceptUnsealed", ErrSealed)
 	}
-	if len(body) < 2 || len(body) < 2+int(body[1])+saltBytes {
+	if len(body) < 2 || len(body) < 2+int(body[1])+saltBytes || body[1] > maxKeyID {
 		return fmt.Errorf("%w: it is cut off", ErrSealed)
 	}
-	id, rest := string(body[2:2+body[1]]), body[2+body[1]:]
+	id, rest := string(body[2:2+int(body[1])]), body[2+int(body[1]):]
 	secret, ok := r.open[id]
 	if !ok {
 		return fmt.Errorf("%w: its key %q isn't in the ring; put it behind the others", ErrSealed, id)
@@ -117,7 +117,8 @@ func (r *KeyRing) openRecord(record *Record) error {
 	if err != nil || len(plain) == 0 || len(plain) < 1+int(plain[0]) {
 		return fmt.Errorf("%w: it was changed, or the secret of key %q is another one", ErrSealed, id)
 	}
-	record.Key, record.Body = string(plain[1:1+plain[0]]), plain[1+plain[0]:]
+	end := 1 + int(plain[0]) // a byte would overflow
+	record.Key, record.Body = string(plain[1:end]), plain[end:]
 	return nil
 }
 

@@ -50,6 +50,7 @@ type Replica struct {
 	heard  time.Time // the last page
 	down   error     // why the store can't be followed, nil while it is
 	epochs int       // how many there have been
+	past   []uint64  // the last of them, this one included
 }
 
 var _ Log = (*Replica)(nil)

@@ -99,6 +99,7 @@ type page struct {
 	entries []Entry
 	trimmed Offset // the newest that is gone
 	end     Offset // of the last record, if there may be more behind it, else 0
+	upTo    Offset // it has all up to there, at least: this node's head when the store was asked
 }
 
 // readThrough completes a batch with pages from the store of the topics that it lacks.
@@ -110,7 +111,11 @@ func (r *Replica) readThrough(ctx context.Context, b Batch, after Cursor, most i
 			gaps = append(gaps, gap)
 			continue
 		}
-		p, err := r.page(ctx, b.Next.Epoch(), Range{Topic: gap.Topic, After: after.At(0), Max: most})
+		asked := Range{Topic: gap.Topic, After: after.At(0), Max: most}
+		p, err := r.page(ctx, b.Next.Epoch(), asked)
+		if err == nil && p.upTo < b.Next.At(0) { // it was on its way before this reader looked into memory; the next one wasn't
+			p, err = r.page(ctx, b.Next.Epoch(), asked)
+		}
 		switch {
 		case err != nil:
 			return Batch{}, fmt.Errorf("read the history of %q: %w", gap.Topic, err)
@@ -137,11 +142,12 @@ func (r *Replica) readThrough(ctx context.Context, b Batch, after Cursor, most i
 // page reads a range of the log with that epoch, once for all who ask for the same at a time.
 func (r *Replica) page(ctx context.Context, epoch uint64, asked Range) (page, error) {
 	return r.pages.do(ctx, r, pageKey{epoch, asked}, func(ctx context.Context) (page, error) {
+		upTo := r.mem.head().At(0) // before the store is asked
 		h, end, err := r.history(ctx, asked, epoch)
 		if err != nil {
 			return page{}, err
 		}
-		p := page{entries: make([]Entry, len(h.Records)), trimmed: h.Trimmed, end: end}
+		p := page{entries: make([]Entry, len(h.Records)), trimmed: h.Trimmed, end: end, upTo: upTo}
 		head := idHeadOf(epoch)
 		for i := range h.Records {
 			record := &h.Records[i]

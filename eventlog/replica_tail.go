@@ -10,12 +10,19 @@ import (
 )
 
 var (
-	errRolledBackStore = errors.New("eventlog: the store has lost what it had")
 	errSilent          = fmt.Errorf("eventlog: the store said nothing for %v", silence)
 	errProbed          = errors.New("eventlog: the head is known")
 	errLate            = fmt.Errorf("eventlog: this node didn't come so far within %v", visibleWithin)
 	errMoved           = errors.New("eventlog: the store holds another log meanwhile")
 )
+
+// rolledBack is a store that has lost what it had.
+type rolledBack struct {
+	epoch uint64 // of the log as it is now
+	what  string
+}
+
+func (e *rolledBack) Error() string { return "eventlog: the store has lost what it had: " + e.what }
 
 // run follows the store until the replica is closed. It sends the outcome of the first page.
 func (r *Replica) run(first chan<- error) {
@@ -28,14 +35,15 @@ func (r *Replica) run(first chan<- error) {
 				first <- nil
 			}
 		})
+		var lost *rolledBack
 		switch {
 		case r.ctx.Err() != nil:
 			return
 		case !started:
 			first <- fmt.Errorf("follow the store: %w", err)
 			return
-		case errors.Is(err, errRolledBackStore):
-			err = r.supersede(err)
+		case errors.As(err, &lost):
+			err = r.supersede(lost)
 		}
 		if err != nil {
 			r.fails(err)
@@ -101,8 +109,7 @@ func (r *Replica) take(p Page) error {
 		return errors.New("eventlog: the store has no epoch")
 	}
 	if at.Epoch() != p.Epoch {
-		r.begin(p.Epoch, head)
-		return nil
+		return r.begin(p.Epoch, head)
 	}
 	seen, begin, from := at.At(0), at.At(0), 0
 	for i := range p.Records {
@@ -111,7 +118,7 @@ func (r *Replica) take(p Page) error {
 		case record.Partition != 0:
 			return fmt.Errorf("eventlog: a record of partition %d: a replica follows partition 0 alone", record.Partition)
 		case record.Chain < seen:
-			return fmt.Errorf("%w: %d follows %d, where %d was", errRolledBackStore, record.Offset, record.Chain, seen)
+			return &rolledBack{p.Epoch, fmt.Sprintf("%d follows %d, where %d was", record.Offset, record.Chain, seen)}
 		case record.Chain > seen: // away for longer than the store keeps what it sends
 			begin, from = record.Chain, i
 		}
@@ -119,7 +126,7 @@ func (r *Replica) take(p Page) error {
 	}
 	switch {
 	case head < seen:
-		return fmt.Errorf("%w: its head is %d, and was %d", errRolledBackStore, head, seen)
+		return &rolledBack{p.Epoch, fmt.Sprintf("its head is %d, and was %d", head, seen)}
 	case head > seen:
 		begin, from = head, len(p.Records)
 	}
@@ -140,15 +147,28 @@ func (r *Replica) follow(records []Record) {
 	}
 }
 
-// begin goes on behind the head of a log that is another one than before.
-func (r *Replica) begin(epoch uint64, head Offset) {
-	r.mem.restart(epoch, head)
+// begin goes on behind the head of a log that is another one than before. One that was before must not come back: it has lost what led
+// to the other.
+func (r *Replica) begin(epoch uint64, head Offset) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.epochs++; r.epochs > 1 {
+	if slices.Contains(r.past, epoch) {
+		r.mu.Unlock()
+		return &rolledBack{epoch, "an earlier log has come back"}
+	}
+	if r.past = append(r.past, epoch); len(r.past) > maxPast {
+		r.past = slices.Delete(r.past, 0, 1)
+	}
+	r.epochs++
+	first := r.epochs == 1
+	r.mu.Unlock()
+	r.mem.restart(epoch, head)
+	if !first {
 		r.log.Warn("eventlog: the store holds another log than before; every reader is told a gap")
 	}
+	return nil
 }
+
+const maxPast = 64 // epochs that are remembered: each is a rollback or a store that was emptied
 
 // open makes a record readable, or takes its body if that can't be.
 func (r *Replica) open(record *Record) {
@@ -169,13 +189,14 @@ func (r *Replica) open(record *Record) {
 }
 
 // supersede tells all nodes that the store has lost something.
-func (r *Replica) supersede(found error) error {
-	old := r.place().Epoch()
-	epoch, err := r.store.Supersede(r.ctx, old)
+func (r *Replica) supersede(found *rolledBack) error {
+	ctx, cancel := context.WithTimeout(r.ctx, silence)
+	defer cancel()
+	epoch, err := r.store.Supersede(ctx, found.epoch)
 	switch {
 	case err != nil:
 		return fmt.Errorf("supersede the log after %q: %w", found, err)
-	case epoch == old:
+	case epoch == found.epoch:
 		return fmt.Errorf("%w, and gave no new epoch", found)
 	}
 	r.log.Warn("eventlog: the store was rolled back", "found", found)

@@ -510,3 +510,81 @@ func TestKeyRingRefusesBadKeys(t *testing.T) {
 		}
 	}
 }
+
+// Readers share a page that is on its way, but not one that was looked up before they saw the head they go on from.
+func TestReplicaSharesNoPageThatIsOlderThanItsReader(t *testing.T) {
+	t.Parallel()
+	store := newFakeStore()
+	cursors := fill(t, store, series("t", 5)...)
+	onItsWay, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	store.answers = func(asked eventlog.Range) {
+		if !asked.Newest {
+			once.Do(func() {
+				close(onItsWay)
+				<-release
+			})
+		}
+	}
+	r := newReplica(t, store, &eventlog.ReplicaOptions{Memory: eventlog.MemoryOptions{Retention: eventlog.Retention{Age: time.Nanosecond}}})
+	var early, late string
+	read := func(into *string) func() {
+		return func() {
+			for at, n := cursors[0], 0; n < 5; n++ {
+				b, err := r.Read(t.Context(), []string{"t"}, at, 100)
+				if err != nil || len(b.Gaps) > 0 {
+					t.Errorf("gaps %v, %v", b.Gaps, err)
+					return
+				}
+				*into, at = strings.TrimSpace(*into+" "+dataOf(b)), b.Next
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(read(&early))
+	<-onItsWay
+	mustAppend(t, r, eventlog.Event{Topic: "t", Data: []byte("new")})
+	wg.Go(read(&late))
+	<-time.After(50 * time.Millisecond) // for the second to join the first
+	close(release)
+	wg.Wait()
+	if want := "1 2 3 4 new"; early != want || late != want {
+		t.Errorf("%q and %q, want %q", early, late, want)
+	}
+}
+
+// A backup that is restored after a roll-back brings an epoch back, without the events that led to the next one.
+func TestReplicaFindsThatAnEarlierLogHasComeBack(t *testing.T) {
+	t.Parallel()
+	store := newFakeStore()
+	r := newReplica(t, store, nil)
+	first := mustAppend(t, r, series("t", 5)...)[4].Epoch()
+	epochBeyond := func(others ...uint64) (epoch uint64) {
+		until(t, "the log has another epoch", func() bool {
+			head, err := r.Head(t.Context())
+			epoch = head.Epoch()
+			return err == nil && !slices.Contains(others, epoch)
+		})
+		return epoch
+	}
+	store.rollBack(1)
+	second := epochBeyond(first)
+	store.mu.Lock()
+	store.epoch = first
+	store.signal()
+	store.mu.Unlock()
+	epochBeyond(first, second)
+}
+
+func TestReplicaSealsKeysOfEveryLength(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, newFakeStore(), &eventlog.ReplicaOptions{Keys: ring(t, strings.Repeat("k", 63))})
+	for _, n := range []int{0, 1, 127, 128, 254, eventlog.MaxTopicBytes} {
+		key := strings.Repeat("x", n)
+		at := mustAppend(t, r, eventlog.Event{Topic: fmt.Sprint("t", n), Key: key, Data: []byte("text")})[0]
+		b := mustRead(t, r, eventlog.NewCursor(at.Epoch(), at.At(0)-1), fmt.Sprint("t", n))
+		if len(b.Entries) != 1 || b.Entries[0].Key != key || string(b.Entries[0].Event().Data) != "text" {
+			t.Errorf("a key of %d bytes: %+v", n, b)
+		}
+	}
+}

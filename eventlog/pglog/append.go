@@ -113,8 +113,10 @@ func (s *store) appendAll() {
 		case <-s.filled:
 			s.appendCalls(s.take())
 		case <-s.ctx.Done():
-			for _, c := range s.take() {
-				c.finish(nil, 0, eventlog.ErrClosed)
+			for calls := s.take(); len(calls) > 0; calls = s.take() {
+				for _, c := range calls {
+					c.finish(nil, 0, eventlog.ErrClosed)
+				}
 			}
 			return
 		}

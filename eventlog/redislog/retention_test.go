@@ -167,3 +167,28 @@ func TestALargeHistoryIsReadInSteps(t *testing.T) {
 		}
 	}
 }
+
+// The expiry that an earlier, shorter retention has set must not take what a longer one keeps.
+func TestAnotherAgeSetsAnotherExpiry(t *testing.T) {
+	t.Parallel()
+	server := own(t, servers.Redis)
+	client := admin(t, server.Addr)
+	expiry := func(age time.Duration) int64 {
+		store := openStore(t, redislog.Options{Addrs: []string{server.Addr}, Retention: eventlog.Retention{Age: age}})
+		mustAppend(t, store, record("a", "text"))
+		ms, err := do(t, client, "PTTL", "{buffkit}:t:a").AsInt64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ms
+	}
+	if ms := expiry(time.Hour); ms < 3_600_000 || ms > 4_300_000 {
+		t.Errorf("for an hour: %d ms", ms)
+	}
+	if ms := expiry(24 * time.Hour); ms < 86_400_000 {
+		t.Errorf("for a day: %d ms", ms)
+	}
+	if ms := expiry(-1); ms != -1 {
+		t.Errorf("for ever: %d ms", ms)
+	}
+}

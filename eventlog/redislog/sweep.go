@@ -96,10 +96,10 @@ func limitedAdd(a, b time.Duration) time.Duration {
 	return a + b
 }
 
-// parseState reads a field of the log's hash: four doubles.
+// parseState reads a field of the log's hash: five doubles, the last of which is of no interest here.
 func parseState(field, value string) (t topicState, ok bool) {
 	name, isTopic := strings.CutPrefix(field, "t:")
-	if !isTopic || len(value) != 32 {
+	if !isTopic || len(value) != 40 {
 		return t, false
 	}
 	number := func(i int) float64 { return math.Float64frombits(binary.LittleEndian.Uint64([]byte(value[8*i:]))) }

@@ -46,7 +46,7 @@ func (s *Store) write() {
 	for {
 		select {
 		case first := <-s.queue:
-			group := s.gather(first, calls, took/lingerPart)
+			group := s.gather(first, calls, min(took/lingerPart, maxLinger))
 			began := time.Now()
 			err := s.commit(&w, group)
 			if err != nil {
@@ -67,6 +67,9 @@ func (s *Store) write() {
 		}
 	}
 }
+
+// maxLinger is for a commit that had to wait for another process.
+const maxLinger = 20 * time.Millisecond
 
 // lingerPart of a commit's time is worth waiting for callers who had a part in the commit before: they come back when they know it, and
 // without them a commit for the first of them alone would hold all others up.

@@ -172,6 +172,9 @@ $$;
 CREATE CONSTRAINT TRIGGER buffkit_log_commit AFTER INSERT ON buffkit_log_pending
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.leads) EXECUTE FUNCTION buffkit_log_commit();
 
+-- Also where session_replication_role keeps other triggers from firing: else the events would stay here for ever.
+ALTER TABLE buffkit_log_pending ENABLE ALWAYS TRIGGER buffkit_log_commit;
+
 -- The newest offset of a topic that is over a limit, or 0. NULL is no limit; ages are microseconds. The newest event is dropped by age alone.
 CREATE FUNCTION buffkit_log_bound(name text, max_count bigint, max_bytes bigint, max_age bigint) RETURNS bigint
 LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
@@ -196,12 +199,13 @@ CREATE FUNCTION buffkit_log_trim(topics text[], counts bigint[], bytes bigint[],
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
 	dropped bigint;
+	clock   bigint := buffkit_log_clock();
 BEGIN
 	IF NOT pg_try_advisory_xact_lock('buffkit_log_topics'::regclass::oid::bigint) THEN
 		RETURN -1;
 	END IF;
 	WITH bounds AS MATERIALIZED (
-		SELECT g.topic, buffkit_log_bound(g.topic, g.max_count, g.max_bytes, g.max_age) AS upto
+		SELECT g.topic, least(buffkit_log_bound(g.topic, g.max_count, g.max_bytes, g.max_age), clock - 10000000) AS upto -- nodes are reading the last seconds
 		FROM unnest(topics, counts, bytes, ages) AS g (topic, max_count, max_bytes, max_age)
 	), old AS MATERIALIZED (
 		SELECT e."offset" FROM bounds b

@@ -52,14 +52,15 @@ local function state(i)
 	local limits = retentions[tonumber(ARGV[9 + 4 * classes + i])]
 	topic = parse(got[6 + i])
 	if not topic then
-		topic = {newest = tonumber(floor), bytes = 0, count = 0, oldest = first}
+		topic = {newest = tonumber(floor), bytes = 0, count = 0, oldest = first, age = 0}
 		call('UNLINK', KEYS[2 + i]) -- of a log whose hash was evicted or deleted
 	elseif topic.count > 0 and topic.newest < time - limits.age and call('EXISTS', KEYS[2 + i]) == 0 then
 		allBytes = allBytes - topic.bytes
 		topic.bytes, topic.count = 0, 0
 	end
-	-- An expiry is set once in a sixteenth of the age.
-	topic.expire = limits.expires and (topic.count == 0 or math.floor(topic.newest / limits.cell) ~= math.floor(first / limits.cell))
+	-- An expiry is set once in a sixteenth of the age, and when the age is another one than it was set for.
+	topic.expire = limits.expires and (topic.count == 0 or topic.age ~= limits.age or math.floor(topic.newest / limits.cell) ~= math.floor(first / limits.cell))
+	topic.persist = not limits.expires and topic.age > 0
 	topic.limits, topic.before = limits, text(topic.newest)
 	known[i] = topic
 	return topic
@@ -116,7 +117,13 @@ local function remember()
 		if topic.count > l.count + l.slack or topic.bytes > l.bytes * 1.0625 or topic.oldest < time - l.age * 1.0625 then
 			allBytes = allBytes - trim(KEYS[2 + i], topic, l.count, l.bytes, time - l.age)
 		end
-		if topic.expire then call('PEXPIRE', KEYS[2 + i], text(math.ceil(l.age * 1.125 / 1000) + 1000)) end
+		if topic.expire then
+			call('PEXPIRE', KEYS[2 + i], text(math.ceil(l.age * 1.125 / 1000) + 1000))
+			topic.age = l.age
+		elseif topic.persist then
+			call('PERSIST', KEYS[2 + i])
+			topic.age = 0
+		end
 		fields[#fields + 1], fields[#fields + 2] = names[i], stateOf(topic)
 		if #fields > 4000 then
 			call('HSET', meta, unpack(fields))

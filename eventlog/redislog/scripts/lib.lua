@@ -1,7 +1,8 @@
 -- What the scripts share. Offsets are microseconds and fit the 53 bits of a Lua number until the year 2255.
 --
 -- KEYS[1] is the hash of the log: e its epoch, l its newest offset, f the newest offset of the topics it has forgotten, w and o the bytes
--- and the oldest offset of the tail, g the bytes of all topics, and for each topic "t:<topic>" = newest offset, bytes, count, oldest offset, as four doubles.
+-- and the oldest offset of the tail, g the bytes of all topics, and for each topic "t:<topic>" = newest offset, bytes, count, oldest offset, and the age in
+-- microseconds that its stream expires by or 0, as five doubles.
 -- KEYS[2] is the tail: an entry for each batch, its id the offset of the last record. Its first pair is the epoch and the offset before the batch; its
 -- second the records, whose offsets follow one another: for each the offset before it in its topic as a double, the lengths of "t:<topic>" and of its
 -- bytes in four bytes each, and both of them.
@@ -28,8 +29,8 @@ end
 -- parse reads what is known of a topic. Its oldest offset is a lower bound.
 local function parse(state)
 	if not state then return nil end
-	local newest, bytes, count, oldest = unpackBytes('<dddd', state)
-	return {newest = newest, bytes = bytes, count = count, oldest = oldest}
+	local newest, bytes, count, oldest, age = unpackBytes('<ddddd', state)
+	return {newest = newest, bytes = bytes, count = count, oldest = oldest, age = age}
 end
 
 local function sizeOf(entry)
@@ -45,7 +46,7 @@ local function trim(key, topic, maxCount, maxBytes, before)
 		return topic.count > 0 and (topic.oldest < before or (topic.count > 1 and (topic.count > maxCount or topic.bytes > maxBytes)))
 	end
 	while over() do
-		local entries = call('XRANGE', key, '-', '+', 'COUNT', math.min(math.max(topic.count - maxCount, 1) + 1, 65))
+		local entries = call('XRANGE', key, '-', '+', 'COUNT', topic.bytes > maxBytes and 65 or math.min(math.max(topic.count - maxCount, 1) + 1, 65))
 		local last
 		if #entries == 0 then -- somebody else has removed them
 			freed = freed + topic.bytes
@@ -67,4 +68,4 @@ local function trim(key, topic, maxCount, maxBytes, before)
 	return freed
 end
 
-local function stateOf(topic) return pack('<dddd', topic.newest, topic.bytes, topic.count, topic.oldest) end
+local function stateOf(topic) return pack('<ddddd', topic.newest, topic.bytes, topic.count, topic.oldest, topic.age) end
