@@ -14,10 +14,10 @@ import (
 // fakeStore is a Store in memory, whose faults are on command.
 type fakeStore struct {
 	keep    eventlog.Retention
-	window  int // records that Tail can still send whatever retention says; 0: all
+	window  int                  // records that Tail can still send whatever retention says; 0: all
 	history func(eventlog.Range) // called before a range is looked at
 	answers func(eventlog.Range) // and before it is returned
-	tail    func() error // called before each page
+	tail    func() error         // called before each page
 
 	mu      sync.Mutex // guards everything below
 	closed  bool

@@ -10,10 +10,10 @@ import (
 )
 
 var (
-	errSilent          = fmt.Errorf("eventlog: the store said nothing for %v", silence)
-	errProbed          = errors.New("eventlog: the head is known")
-	errLate            = fmt.Errorf("eventlog: this node didn't come so far within %v", visibleWithin)
-	errMoved           = errors.New("eventlog: the store holds another log meanwhile")
+	errSilent = fmt.Errorf("eventlog: the store said nothing for %v", silence)
+	errProbed = errors.New("eventlog: the head is known")
+	errLate   = fmt.Errorf("eventlog: this node didn't come so far within %v", visibleWithin)
+	errMoved  = errors.New("eventlog: the store holds another log meanwhile")
 )
 
 // rolledBack is a store that has lost what it had.

@@ -578,7 +578,11 @@ func TestReplicaFindsThatAnEarlierLogHasComeBack(t *testing.T) {
 
 func TestReplicaSealsKeysOfEveryLength(t *testing.T) {
 	t.Parallel()
-	r := newReplica(t, newFakeStore(), &eventlog.ReplicaOptions{Keys: ring(t, strings.Repeat("k", 63))})
+	keys, err := eventlog.NewKeyRing([]eventlog.Key{{ID: strings.Repeat("k", 63), Secret: make([]byte, eventlog.KeyBytes)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReplica(t, newFakeStore(), &eventlog.ReplicaOptions{Keys: keys})
 	for _, n := range []int{0, 1, 127, 128, 254, eventlog.MaxTopicBytes} {
 		key := strings.Repeat("x", n)
 		at := mustAppend(t, r, eventlog.Event{Topic: fmt.Sprint("t", n), Key: key, Data: []byte("text")})[0]

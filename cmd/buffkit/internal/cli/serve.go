@@ -77,7 +77,7 @@ func (f *serveFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.addr, "addr", defaultAddr, "HOST:PORT to listen on; port 0 picks a free one")
 	flags.StringVar(&f.secretFile, "secret-file", "", "file with the secret of access tokens, one a line (default $"+secretVar+")")
 	flags.BoolVar(&f.insecure, "insecure", false, "no access control; loopback addresses only")
-	flags.StringVar(&f.log, "log", "memory", "where the events are kept: memory, or sqlite:DIR for a file in a folder")
+	flags.StringVar(&f.log, "log", "memory", "where the events are kept: memory, sqlite:DIR for a file in a folder, redis://… or postgres://… for several nodes")
 	flags.StringArrayVar(&f.hub.AllowOrigins, "allow-origin", nil, "browser origin whose pages may call, as in https://app.example.com; repeat")
 	flags.BoolVar(&f.json, "json", false, "print the address and the log as JSON lines")
 	flags.BoolVar(&f.verbose, "verbose", false, "log every stream that begins, ends, or is refused")

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/pglog"
+	"github.com/buffkit/buffkit/eventlog/redislog"
 	"github.com/buffkit/buffkit/eventlog/sqlitelog"
 )
 
@@ -23,6 +25,10 @@ type logKind struct {
 var logKinds = []logKind{
 	{"memory", "memory", openMemory},
 	{"sqlite", "sqlite:DIR", openSQLite},
+	{"redis", "redis://HOST", openRedis("redis:")},
+	{"rediss", "rediss://HOST", openRedis("rediss:")},
+	{"postgres", "postgres://HOST/DATABASE", openPostgres},
+	{"postgresql", "postgresql://HOST/DATABASE", openPostgres},
 }
 
 // parseLog returns the kind of log that --log names, and what it says of it.
@@ -58,4 +64,26 @@ func openSQLite(ctx context.Context, folder string, bounds eventlog.MemoryOption
 		Replica: eventlog.ReplicaOptions{Memory: bounds, Logger: logger},
 	}
 	return sqlitelog.Open(ctx, filepath.Join(folder, "log.db"), &opts)
+}
+
+// openRedis opens the log in a Redis or Valkey that the URL names; redislog.ParseURL says what may stand in it.
+func openRedis(scheme string) func(context.Context, string, eventlog.MemoryOptions, *slog.Logger) (eventlog.Log, error) {
+	return func(ctx context.Context, rest string, bounds eventlog.MemoryOptions, logger *slog.Logger) (eventlog.Log, error) {
+		opts, err := redislog.ParseURL(scheme + rest)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--log: %w", err)}
+		}
+		if opts.Retention == (eventlog.Retention{}) {
+			opts.Retention = bounds.Retention
+		}
+		opts.Replica = eventlog.ReplicaOptions{Memory: bounds, Logger: logger}
+		return redislog.Open(ctx, opts)
+	}
+}
+
+// openPostgres opens the log in a database, and makes its tables if need be.
+func openPostgres(ctx context.Context, rest string, bounds eventlog.MemoryOptions, logger *slog.Logger) (eventlog.Log, error) {
+	return pglog.Open(ctx, "postgres:"+rest, &pglog.Options{
+		Migrate: true, Retention: bounds.Retention, Replica: eventlog.ReplicaOptions{Memory: bounds, Logger: logger}, Logger: logger,
+	})
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/buffkit/buffkit/internal/servers"
 )
 
 func get(t *testing.T, url string, headers ...string) (status int, body string) {
@@ -234,27 +236,52 @@ func TestServeWithTokens(t *testing.T) {
 	p.interrupt().want(t, 0)
 }
 
-func TestServeWithAFileGoesOnAfterARestart(t *testing.T) {
+func TestServeGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
-	folder := filepath.Join(t.TempDir(), "data")
-	p, target := serve(t, "--insecure", "--log", "sqlite:"+folder)
-	publish := func(data string) {
-		t.Helper()
-		resp, err := http.Post(target+"/events?topic=news", "text/plain", strings.NewReader(data))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		if text, _ := io.ReadAll(resp.Body); resp.StatusCode/100 != 2 {
-			t.Fatalf("publish: %d %s", resp.StatusCode, text)
-		}
+	logs := map[string]func(t *testing.T) string{
+		"sqlite": func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "data") },
+		"redis": func(t *testing.T) string {
+			server, err := servers.Redis()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = server.Stop() })
+			return "redis://" + server.Addr
+		},
+		"postgres": func(t *testing.T) string {
+			server, err := servers.Postgres()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = server.Stop() })
+			return server.URL("postgres")
+		},
 	}
-	publish("before")
-	p.interrupt().want(t, 0)
-	_, target = serve(t, "--insecure", "--log", "sqlite:"+folder)
-	publish("after")
-	status, body := get(t, target+"/history?topic=news")
-	if status != 200 || !strings.Contains(body, "before") || !strings.Contains(body, "after") {
-		t.Errorf("history: %d %s", status, body)
+	for name, start := range logs {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := start(t)
+			p, target := serve(t, "--insecure", "--log", log)
+			publishTo(t, target, "before")
+			p.interrupt().want(t, 0)
+			_, target = serve(t, "--insecure", "--log", log)
+			publishTo(t, target, "after")
+			status, body := get(t, target+"/history?topic=news")
+			if status != 200 || !strings.Contains(body, "before") || !strings.Contains(body, "after") {
+				t.Errorf("history: %d %s", status, body)
+			}
+		})
+	}
+}
+
+func publishTo(t *testing.T, target, data string) {
+	t.Helper()
+	resp, err := http.Post(target+"/events?topic=news", "text/plain", strings.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, _ := io.ReadAll(resp.Body); resp.StatusCode/100 != 2 {
+		t.Fatalf("publish: %d %s", resp.StatusCode, text)
 	}
 }
