@@ -36,7 +36,9 @@ func (k Keyring) Open(token string) (Ticket, error) {
 
 // SessionRecords counts the sessions that are held, the revoked included.
 func (b *Broker) SessionRecords() (n int) {
-	b.sessions.byID.Range(func(any, any) bool { n++; return true })
+	for range b.sessions.byID.all() {
+		n++
+	}
 	return n
 }
 

@@ -12,13 +12,13 @@ import (
 	"github.com/buffkit/buffkit/eventlog"
 )
 
-// sessions holds all sessions, connected or not. Finding and enumerating them takes no lock; the lists of those that
-// nobody is connected to are in the order in which they will be forgotten.
+// sessions holds all sessions, connected or not. The lists of those that nobody is connected to are in the order in which they
+// will be forgotten.
 type sessions struct {
 	opts  *Options
 	began time.Time // what instants count from
 
-	byID    sync.Map     // sessionID -> *session
+	byID    sessionTable
 	count   atomic.Int64 // of byID without the revoked
 	replays atomic.Int64 // in replayed
 
@@ -71,7 +71,7 @@ func newSessions(opts *Options) *sessions { return &sessions{opts: opts, began: 
 func (m *sessions) start(user string) *session {
 	user = strings.Clone(user) // it may be a part of a header
 	s := &session{id: newSessionID(), user: user, created: m.now(), rotated: never, used: never, connections: 1}
-	m.byID.Store(s.id, s)
+	m.byID.add(s)
 	m.count.Add(1)
 	return s
 }
@@ -92,16 +92,17 @@ func (m *sessions) resume(t ticket) (s *session, generation uint32, err error) {
 }
 
 func (m *sessions) find(t ticket) *session {
-	if found, ok := m.byID.Load(t.session); ok {
-		return found.(*session)
+	if found, ok := m.byID.get(t.session); ok {
+		return found
 	}
-	found, loaded := m.byID.LoadOrStore(t.session, &session{
-		id: t.session, user: t.user, created: m.now(), rotated: never, used: never, cursor: t.cursor, generation: t.generation,
+	found, added := m.byID.add(&session{
+		id: t.session, user: strings.Clone(t.user), // it is a part of the token
+		created: m.now(), rotated: never, used: never, cursor: t.cursor, generation: t.generation,
 	})
-	if !loaded {
+	if added {
 		m.count.Add(1)
 	}
-	return found.(*session)
+	return found
 }
 
 // connect is false if the session was forgotten meanwhile.
@@ -241,11 +242,7 @@ func (m *sessions) get(id string) (*session, bool) {
 	if !ok {
 		return nil, false
 	}
-	found, ok := m.byID.Load(key)
-	if !ok {
-		return nil, false
-	}
-	return found.(*session), true
+	return m.byID.get(key)
 }
 
 func (m *sessions) has(id string) bool {
@@ -261,10 +258,11 @@ func (s *session) live() bool {
 
 func (m *sessions) all() iter.Seq[SessionInfo] {
 	return func(yield func(SessionInfo) bool) {
-		m.byID.Range(func(_, value any) bool {
-			info, live := m.info(value.(*session))
-			return !live || yield(info)
-		})
+		for s := range m.byID.all() {
+			if info, live := m.info(s); live && !yield(info) {
+				return
+			}
+		}
 	}
 }
 
@@ -340,7 +338,7 @@ func (m *sessions) forget(s *session, state sessionState, after time.Duration) (
 	}
 	s.state = sessionForgotten
 	m.list(s, nil)
-	m.byID.Delete(s.id)
+	m.byID.remove(s.id)
 	return m.infoLocked(s), true, true
 }
 

@@ -27,10 +27,10 @@ func OpenSQLStore(ctx context.Context, db *sql.DB, opts *Options) (*Store, error
 // Pooled tells whether a pooler was found.
 func (s *store) Pooled() bool { return s.server.pooled }
 
-// Sweep drops at once what is over the limits.
-func (s *store) Sweep(ctx context.Context) error {
+// Sweep drops at once what is over the limits, and older than tail.
+func (s *store) Sweep(ctx context.Context, tail time.Duration) error {
 	var from int64
-	return s.sweepOnce(ctx, &from)
+	return s.sweepOnce(ctx, &from, tail)
 }
 
 // Pend is AppendTx with records.
@@ -54,7 +54,7 @@ func (s *store) Queued() int {
 }
 
 // SweepEvery sets how often retention runs.
-func SweepEvery(opts *Options, d time.Duration) { opts.sweepEvery = d }
+func SweepEvery(opts *Options, d time.Duration) { opts.sweepEvery, opts.tailKept = d, -1 }
 
 // Timeout sets how long a server may take to answer.
 func Timeout(opts *Options, d time.Duration) { opts.timeout = d }

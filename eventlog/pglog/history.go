@@ -77,12 +77,10 @@ func (s *store) history1(ctx context.Context, conn *pgx.Conn, r eventlog.Range) 
 
 var errEmpty = errors.New("pglog: the table buffkit_log is empty: restore it, or undo the migrations of pglog and run them again")
 
-// In one statement the SELECT would see the state before the UPDATE.
-const supersedeQuery = `
-WITH changed AS (
-	UPDATE {log} SET epoch = {log}_epoch() WHERE partition = 0 AND epoch = $1::bigint RETURNING epoch
-)
-SELECT epoch FROM changed UNION ALL SELECT epoch FROM {log} WHERE partition = 0 AND NOT EXISTS (SELECT FROM changed)`
+const supersedeQuery = `UPDATE {log} SET epoch = {log}_epoch() WHERE partition = 0 AND epoch = $1::bigint RETURNING epoch`
+
+// A statement of its own: of two nodes that supersede at once, the one that waited for the other would read the epoch from before.
+const epochQuery = `SELECT epoch FROM {log} WHERE partition = 0`
 
 // Supersede implements eventlog.Store.
 func (s *store) Supersede(ctx context.Context, old uint64) (epoch uint64, err error) {
@@ -91,7 +89,11 @@ func (s *store) Supersede(ctx context.Context, old uint64) (epoch uint64, err er
 	err = s.conns.with(ctx, func(conn *pgx.Conn) error {
 		ctx, cancel := context.WithTimeout(ctx, s.opts.timeout)
 		defer cancel()
-		return conn.QueryRow(ctx, s.supersede, s.args(int64(old))...).Scan(&epoch)
+		err := conn.QueryRow(ctx, s.supersede, s.args(int64(old))...).Scan(&epoch)
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = conn.QueryRow(ctx, s.epoch, s.args()...).Scan(&epoch)
+		}
+		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, errEmpty

@@ -39,7 +39,7 @@ type Options struct {
 	// Logger gets what nobody else is told. Default slog.Default().
 	Logger *slog.Logger
 
-	sweepEvery, timeout time.Duration // tests have shorter ones
+	sweepEvery, timeout, tailKept time.Duration // tests have shorter ones
 }
 
 // store is the part that talks to the server.
@@ -106,6 +106,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.sweepEvery == 0 {
 		o.sweepEvery = sweepInterval
+	}
+	if o.tailKept == 0 {
+		o.tailKept = tailKept
 	}
 	if o.timeout == 0 {
 		o.timeout = answerTimeout

@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	tailKept      = 10 * time.Second    // of what is over the limits: nodes may be reading it, and would take its lack for a hole
 	sweepInterval = 10 * time.Second    // how late an event may be dropped; History leaves it out at once
 	sweepTopics   = 500                 // that one statement looks at
 	sweepRows     = 5000                // that one transaction drops: short ones, so that vacuum keeps up and nobody waits
@@ -59,7 +60,7 @@ func (s *store) sweep() {
 	for {
 		select {
 		case <-tick.C:
-			if err := s.sweepOnce(s.ctx, &swept); err != nil && s.ctx.Err() == nil {
+			if err := s.sweepOnce(s.ctx, &swept, s.opts.tailKept); err != nil && s.ctx.Err() == nil {
 				s.opts.Logger.Warn("pglog: retention", "err", err)
 			}
 		case <-s.ctx.Done():
@@ -83,7 +84,7 @@ WITH RECURSIVE walk AS (
 )
 SELECT topic FROM walk WHERE topic IS NOT NULL`
 
-const trimQuery = `SELECT {log}_trim($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint)`
+const trimQuery = `SELECT {log}_trim($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint, $6::bigint)`
 
 // Keys that count no longer, and empty topics from long ago: what they knew is then known of all topics that aren't remembered.
 const forgetQuery = `
@@ -97,9 +98,9 @@ INSERT INTO {log}_topics AS t SELECT '', max(trimmed) FROM forgotten HAVING coun
 ON CONFLICT (topic) DO UPDATE SET trimmed = greatest(t.trimmed, excluded.trimmed)`
 
 // sweepOnce looks at the topics that got events since the last time, which may be over in number or bytes, and then at all for their age.
-func (s *store) sweepOnce(ctx context.Context, swept *int64) error {
+func (s *store) sweepOnce(ctx context.Context, swept *int64, tail time.Duration) error {
 	return s.conns.with(ctx, func(conn *pgx.Conn) error {
-		sw := sweeper{s, conn}
+		sw := sweeper{s, conn, max(tail, 0)}
 		head, topics, err := sw.dirty(ctx, *swept)
 		if err != nil {
 			return err
@@ -111,7 +112,10 @@ func (s *store) sweepOnce(ctx context.Context, swept *int64) error {
 			}
 			topics = topics[n:]
 		}
-		*swept = head
+		if tail > 0 { // what was too new to be dropped is looked at again
+			head = min(head, time.Now().Add(-tail-time.Minute).UnixMicro())
+		}
+		*swept = max(*swept, head)
 		if err := sw.trimAll(ctx); err != nil {
 			return err
 		}
@@ -124,6 +128,7 @@ func (s *store) sweepOnce(ctx context.Context, swept *int64) error {
 type sweeper struct {
 	*store
 	conn *pgx.Conn
+	tail time.Duration // of which nothing is dropped
 }
 
 func (s *sweeper) dirty(ctx context.Context, swept int64) (head int64, topics []string, err error) {
@@ -176,7 +181,7 @@ func (s *sweeper) trimTopics(ctx context.Context, topics []string) error {
 	}
 	for dropped := int64(sweepRows); dropped == sweepRows; {
 		limited, cancel := context.WithTimeout(ctx, sweepTimeout)
-		err := s.conn.QueryRow(limited, s.trim, s.args(topics, counts, bytes, ages, sweepRows)...).Scan(&dropped)
+		err := s.conn.QueryRow(limited, s.trim, s.args(topics, counts, bytes, ages, sweepRows, s.tail.Microseconds())...).Scan(&dropped)
 		cancel()
 		if err != nil {
 			return err

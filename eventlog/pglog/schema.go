@@ -48,8 +48,8 @@ func migrateUp(ctx context.Context, c conns, pooled bool, logger *slog.Logger) e
 
 // queries are the statements of a store, with the schema that its tables are in.
 type queries struct {
-	append, appendOnce, appendTx, tail, history, newest, supersede, dirty, walk, trim, forget string
-	channel                                                                                   string // of its notifications
+	append, appendOnce, appendTx, tail, history, newest, supersede, epoch, dirty, walk, trim, forget string
+	channel                                                                                          string // of its notifications
 }
 
 func newQueries(schema string, oid uint32) queries {
@@ -62,6 +62,7 @@ func newQueries(schema string, oid uint32) queries {
 		history:    in(fmt.Sprintf(historyQuery, "ASC")),
 		newest:     in(fmt.Sprintf(historyQuery, "DESC")),
 		supersede:  in(supersedeQuery),
+		epoch:      in(epochQuery),
 		dirty:      in(dirtyQuery),
 		walk:       in(walkQuery),
 		trim:       in(trimQuery),

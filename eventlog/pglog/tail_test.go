@@ -120,7 +120,7 @@ func TestBehindAPoolerAllWorks(t *testing.T) {
 	if err != nil || len(h.Records) != 42 {
 		t.Errorf("%d records of a topic, %v", len(h.Records), err)
 	}
-	if err := s.Sweep(t.Context()); err != nil {
+	if err := s.Sweep(t.Context(), 0); err != nil {
 		t.Error(err)
 	}
 	if _, err := s.Supersede(t.Context(), h.Epoch); err != nil {

@@ -194,8 +194,8 @@ LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
 		0)
 $$;
 
--- Drops what the topics have over their limits, at most max_rows events, and returns how many it dropped. Returns -1 if another node is at it.
-CREATE FUNCTION buffkit_log_trim(topics text[], counts bigint[], bytes bigint[], ages bigint[], max_rows bigint) RETURNS bigint
+-- Drops what the topics have over their limits and nodes may not be reading any more (of the last tail microseconds nothing), at most max_rows events, and returns how many it dropped. Returns -1 if another node is at it.
+CREATE FUNCTION buffkit_log_trim(topics text[], counts bigint[], bytes bigint[], ages bigint[], max_rows bigint, tail bigint) RETURNS bigint
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
 	dropped bigint;
@@ -205,7 +205,7 @@ BEGIN
 		RETURN -1;
 	END IF;
 	WITH bounds AS MATERIALIZED (
-		SELECT g.topic, least(buffkit_log_bound(g.topic, g.max_count, g.max_bytes, g.max_age), clock - 10000000) AS upto -- nodes are reading the last seconds
+		SELECT g.topic, least(buffkit_log_bound(g.topic, g.max_count, g.max_bytes, g.max_age), clock - tail) AS upto
 		FROM unnest(topics, counts, bytes, ages) AS g (topic, max_count, max_bytes, max_age)
 	), old AS MATERIALIZED (
 		SELECT e."offset" FROM bounds b
