@@ -4,6 +4,8 @@ go 1.25.0
 
 require (
 	github.com/buffkit/buffkit v0.0.0
+	github.com/buffkit/buffkit/eventlog/pglog v0.0.0
+	github.com/buffkit/buffkit/eventlog/redislog v0.0.0
 	github.com/buffkit/buffkit/eventlog/sqlitelog v0.0.0
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/dustin/go-humanize v1.1.0
@@ -33,6 +35,7 @@ require (
 	github.com/mitchellh/colorstring v0.0.0-20190213212951-d06e56a500db // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect
 	github.com/power-devops/perfstat v0.0.0-20240221224432-82ca36839d55 // indirect
+	github.com/redis/rueidis v1.0.79 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
 	github.com/tklauser/go-sysconf v0.3.16 // indirect

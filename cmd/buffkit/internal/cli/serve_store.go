@@ -76,7 +76,7 @@ func openRedis(scheme string) func(context.Context, string, eventlog.MemoryOptio
 		if opts.Retention == (eventlog.Retention{}) {
 			opts.Retention = bounds.Retention
 		}
-		opts.Replica = eventlog.ReplicaOptions{Memory: bounds, Logger: logger}
+		opts.Replica = &eventlog.ReplicaOptions{Memory: bounds, Logger: logger}
 		return redislog.Open(ctx, opts)
 	}
 }
