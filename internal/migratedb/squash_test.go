@@ -109,6 +109,34 @@ func TestASquashOfASquashStandsForBoth(t *testing.T) {
 	})
 }
 
+// mustSquash returns the squash of all migrations up to a version, made on a database of its own.
+func mustSquash(t *testing.T, fsys fs.FS, to migrate.Version) *migrate.Squash {
+	t.Helper()
+	m := migrator(t, onSQLite, onSQLite.open(t), of(fsys))
+	if _, err := m.UpTo(t.Context(), migrate.Ref{Version: to}); err != nil {
+		t.Fatal(err)
+	}
+	q, err := m.Squash(t.Context(), migrate.Ref{Version: to}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+func TestASquashNeedsTheNewestAppOfItsMigrations(t *testing.T) {
+	t.Parallel()
+	q := mustSquash(t, files("1_a.up.sql", "-- requires-app: 1.9.0\nCREATE TABLE a (id int);", "2_b.up.sql", "-- requires-app: 1.10.0\nCREATE TABLE b (id int);",
+		"3_c.up.sql", "CREATE TABLE c (id int);"), "3")
+	opts := of(squashed(q))
+	opts.AppVersion = "1.9.5"
+	db := onSQLite.open(t)
+	if _, err := migrator(t, onSQLite, db, opts).Up(t.Context()); !errors.Is(err, migrate.ErrApp) || !strings.Contains(err.Error(), "1.10.0") {
+		t.Errorf("%v", err)
+	}
+	opts.AppVersion = "1.10.0"
+	mustUp(t, migrator(t, onSQLite, db, opts), 1)
+}
+
 func TestEverythingCanBeSquashed(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
 		db := on.open(t)
@@ -143,6 +171,8 @@ func TestASquashThatWouldLoseOrHideSomethingIsRefused(t *testing.T) {
 		{"a change of rows", []string{"0_data.up.sql", "INSERT INTO x VALUES (1);"}, func(t *testing.T, s *squashCase) { mustExec(t, s.db, "CREATE TABLE x (id int)") },
 			"0_data.up.sql:1:1: changes rows: INSERT INTO x"},
 		{"a table out of rows", []string{"0_data.up.sql", "CREATE TABLE x AS SELECT 1 AS one;"}, nil, "copies rows"},
+		{"a repeatable one", []string{"0_view.up.sql", "-- repeatable\nCREATE VIEW v AS SELECT 1 AS one;"}, nil, "app:0 is repeatable"},
+		{"a table out of values", []string{"0_data.up.sql", "CREATE TABLE x AS VALUES (1);"}, nil, "0_data.up.sql:1:1: copies rows"},
 		{"for some environments", []string{"0_env.up.sql", "-- env: test\nCREATE TABLE x (id int);"}, nil, "for the environments test only"},
 		{"a pending one", []string{"0_a.up.sql", ""}, func(t *testing.T, s *squashCase) {
 			mustExec(t, s.db, "DELETE FROM buffkit_migrations WHERE version = '0'")
