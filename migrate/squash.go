@@ -130,6 +130,10 @@ func toSquash(files *set, b *book, to Ref) (old []*migration, err error) {
 			refuse(mig.ref, "is unfinished: run up first")
 		case !mig.same(r):
 			refuse(mig.ref, "changed after it was applied: "+mig.path+" isn't what this database has")
+		default:
+			if _, lacking := b.lacking(mig); len(lacking) > 0 {
+				refuse(mig.ref, "stands for "+someRefs(lacking)+", which this database doesn't have")
+			}
 		}
 		if mig.repeatable {
 			refuse(mig.ref, "is repeatable, and a squash isn't: take a version below it")
