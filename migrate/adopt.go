@@ -122,20 +122,23 @@ func (p *planner) adopt(what Adoption, a *adoption) error {
 	seq := p.book.nextSeq()
 	for _, applied := range what.Applied {
 		ref := Ref{Source: what.Source, Version: applied.Version}
-		mig := p.files.get(ref)
+		mig := p.files.own(ref)
 		r := &row{ref: ref, seq: seq, state: Applied, at: now(), origin: limit(what.Origin, 64), runner: limit(p.m.runner, 255)}
 		if !applied.At.IsZero() {
 			r.at = applied.At.UTC().Format(timeLayout)
 		}
 		var down *script
 		if mig != nil {
-			r.ref, r.name, r.checksum, down = mig.ref, mig.name, mig.checksum, mig.down
+			r.ref, r.name, down = mig.ref, mig.name, mig.down
+			if len(mig.squashes) == 0 { // a squash's would say that all it stands for is applied
+				r.checksum = mig.checksum
+			}
 		}
 		if err := p.book.add(r); err != nil {
 			return fmt.Errorf("migrate: adopt: %w", err)
 		}
 		a.rows, a.downs, seq = append(a.rows, r), append(a.downs, down), seq+1
-		a.result.Rows = append(a.result.Rows, info(r, mig))
+		a.result.Rows = append(a.result.Rows, info(r, p.files.get(ref)))
 		p.warnOfDown(a, mig)
 	}
 	return nil

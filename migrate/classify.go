@@ -47,13 +47,16 @@ type object struct {
 const headTokens = 256
 
 // head returns the first tokens of a statement that mean something.
-func head(st lexer.Statement) []lexer.Token {
+func head(st lexer.Statement) []lexer.Token { return firstTokens(st, headTokens) }
+
+// firstTokens returns at most so many of the tokens that mean something.
+func firstTokens(st lexer.Statement, most int) []lexer.Token {
 	var tokens []lexer.Token
 	for t := range st.Tokens() {
 		if t.Kind.Trivia() || t.Kind == lexer.CondOpen || t.Kind == lexer.CondClose {
 			continue
 		}
-		if tokens = append(tokens, t); len(tokens) == headTokens {
+		if tokens = append(tokens, t); len(tokens) == most {
 			break
 		}
 	}

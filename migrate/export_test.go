@@ -35,3 +35,14 @@ func Describe(sql string, d dialect.Dialect) (string, error) {
 	}
 	return strings.Join(lines, "\n"), nil
 }
+
+// BeyondSchema says what a squash would lose of each statement of some SQL.
+func BeyondSchema(sql string, d dialect.Dialect) (all []string, err error) {
+	for st, err := range lexer.Split(strings.NewReader(sql), d, nil) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, beyondSchema(st, d))
+	}
+	return all, nil
+}

@@ -27,7 +27,12 @@ func (p *planner) up() error {
 		r := p.book.get(mig.ref)
 		begun := r != nil && r.state == Applying
 		switch {
-		case r != nil && r.state == Applied && !(mig.repeatable && differs(r, mig)), !begun && wanted != nil && !wanted[mig]:
+		case r != nil && r.state == Applied && !(mig.repeatable && differs(r, mig)):
+			if !differs(r, mig) { // which has been said
+				p.checkSquash(mig)
+			}
+			continue
+		case !begun && wanted != nil && !wanted[mig]:
 			continue
 		case !begun && !p.here(mig):
 			p.plan.Skipped = append(p.plan.Skipped, Skip{mig.ref, mig.env})

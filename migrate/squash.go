@@ -25,7 +25,8 @@ type SquashOptions struct {
 // Squash is one migration in place of many.
 type Squash struct {
 	Ref Ref `json:"ref"` // that of the last one it stands for
-	// Replaces are the files that it replaces, in their order.
+	// Replaces are the files that it replaces, in their order. Those without a database in their names may be others' too: before they are removed,
+	// the other kinds of databases that use the folder need a squash of their own.
 	Replaces []string `json:"replaces"`
 	// Path is the name for its file.
 	Path string `json:"path"`
@@ -41,8 +42,8 @@ const maxSquashHeader = 48 << 10
 // the old ones. Databases that have applied all of them see it as applied, by the versions and checksums in its header, and keep their
 // rows in the ledger; a new database runs it instead. One that has applied a part refuses it.
 //
-// It refuses with ErrSquash where that wouldn't be safe: a migration up to the version that isn't applied or has changed since, one that depends on another source or is
-// for some environments only, a schema that can't be written as SQL, or that isn't what the migrations make, and statements
+// It refuses with ErrSquash where that wouldn't be safe: a migration up to the version that isn't applied or has changed since, one that depends on another source, is
+// repeatable, or is for some environments only, a schema that can't be written as SQL, or that isn't what the migrations make, and statements
 // whose effect isn't in a schema (unless SquashOptions.WithoutData).
 func (m *Migrator) Squash(ctx context.Context, to Ref, opts *SquashOptions) (*Squash, error) {
 	var o SquashOptions
@@ -129,6 +130,13 @@ func toSquash(files *set, b *book, to Ref) (old []*migration, err error) {
 			refuse(mig.ref, "is unfinished: run up first")
 		case !mig.same(r):
 			refuse(mig.ref, "changed after it was applied: "+mig.path+" isn't what this database has")
+		default:
+			if _, lacking := b.lacking(mig); len(lacking) > 0 {
+				refuse(mig.ref, "stands for "+someRefs(lacking)+", which this database doesn't have")
+			}
+		}
+		if mig.repeatable {
+			refuse(mig.ref, "is repeatable, and a squash isn't: take a version below it")
 		}
 		if len(mig.env) > 0 {
 			refuse(mig.ref, "is for the environments "+strings.Join(mig.env, ", ")+" only, and a squash is for all")
@@ -230,10 +238,23 @@ func squashHeader(old []*migration, lost []string) string {
 			}
 		}
 	}
+	if app := newestApp(old); app != "" {
+		fmt.Fprintf(&b, "-- requires-app: %s\n", app)
+	}
 	for _, l := range lost {
 		fmt.Fprintf(&b, "-- not in it: %s\n", l)
 	}
 	return b.String()
+}
+
+// newestApp is the oldest version of the app that works with all of them; "" if none says one.
+func newestApp(all []*migration) (app string) {
+	for _, mig := range all {
+		if mig.app != "" && (app == "" || above(mig.app, app)) {
+			app = mig.app
+		}
+	}
+	return app
 }
 
 // lost finds the statements whose effect isn't in a schema.
@@ -256,23 +277,98 @@ func (m *Migrator) lost(q *Squash, mig *migration) error {
 // beyondSchema says what a statement does that isn't in a schema; "" if nothing is known.
 func beyondSchema(st lexer.Statement, d dialect.Dialect) string {
 	p := phrase{tokens: head(st), dialect: d}
+	if p.hasOne("create", "alter") {
+		p.tokens = firstTokens(st, ddlTokens)
+	}
 	switch {
 	case p.hasOne("insert", "update", "delete", "replace", "merge", "copy", "load", "truncate", "with"):
 		return "changes rows"
 	case p.hasOne("select", "values") && !p.contains("set_config"):
 		return "may change rows"
-	case p.hasOne("do", "call", "execute", "perform"), p.has("begin", "not", "atomic"):
+	case p.hasOne("do", "call", "execute", "perform"), p.compound():
 		return "may change anything"
 	case p.hasOne("grant", "revoke"), p.has("alter", "default", "privileges"):
 		return "changes privileges"
 	case (p.has("create") || p.has("alter") || p.has("drop")) && len(p.tokens) > 1 && isServerWide(p.tokens[1]):
 		return "changes the server, not the schema"
-	case p.has("create") && p.contains("as", "select") && !p.contains("view"), p.has("create", "table") && p.contains("select"):
+	case p.copiesRows():
 		return "copies rows"
+	case p.setsCounter():
+		return "sets the next number"
 	case p.has("alter") && p.contains("owner", "to"):
 		return "changes the owner"
 	}
 	return ""
+}
+
+// ddlTokens is how far a statement that creates or alters is looked at: 1,600 columns, which no server goes beyond by much, of 40 words.
+const ddlTokens = 1 << 16
+
+// compound tells whether it is one of MariaDB's compound statements, perhaps with a label.
+func (p phrase) compound() bool {
+	return p.has("begin", "not", "atomic") || p.hasOne("if", "case", "loop", "repeat", "while", "for") || len(p.tokens) > 1 && p.tokens[1].Text == ":"
+}
+
+// table returns what stands behind CREATE TABLE or ALTER TABLE.
+func (p phrase) table() (phrase, bool) {
+	rest := p.skip("create").skip("alter").skip("or", "replace").skip("global").skip("local").skip("temporary").skip("temp").skip("unlogged").
+		skip("online").skip("ignore")
+	return rest.from(1), p.hasOne("create", "alter") && rest.has("table")
+}
+
+// copiesRows tells whether it makes a table of a query, which begins with AS; MySQL and MariaDB can do without that word. Within parentheses AS
+// makes a column.
+func (p phrase) copiesRows() bool {
+	rest, ok := p.table()
+	if !ok || !p.has("create") {
+		return false
+	}
+	bare := p.dialect == dialect.MySQL || p.dialect == dialect.MariaDB
+	depth := 0
+	for _, t := range rest.tokens {
+		switch {
+		case t.Kind == lexer.Punct && t.Text == "(":
+			depth++
+		case t.Kind == lexer.Punct && t.Text == ")":
+			depth--
+		case t.Is("select"), depth == 0 && (t.Is("as") || bare && (t.Is("table") || t.Is("values"))):
+			return true
+		}
+	}
+	return false
+}
+
+// setsCounter tells whether it says where a sequence, or a column that counts, goes on.
+func (p phrase) setsCounter() bool {
+	if p.has("alter", "sequence") {
+		return p.from(3).contains("restart") // behind the name
+	}
+	rest, ok := p.table()
+	for i := 0; ok && i < len(rest.tokens); i++ {
+		if rest.from(i).startsCount() || p.has("alter") && i > 0 && rest.from(i-1).restarts() {
+			return true
+		}
+	}
+	return false
+}
+
+// startsCount tells whether the phrase begins with AUTO_INCREMENT = n. 1 is where counting starts anyway.
+func (p phrase) startsCount() bool {
+	next := p.from(1)
+	if len(next.tokens) > 0 && next.tokens[0].Text == "=" {
+		next = next.from(1)
+	}
+	return p.has("auto_increment") && len(next.tokens) > 0 && next.tokens[0].Kind == lexer.Number && next.tokens[0].Text != "1"
+}
+
+// restarts tells whether RESTART stands behind the first word as what is done to a column, and not as a column's name.
+func (p phrase) restarts() bool {
+	next := p.from(2)
+	switch {
+	case !p.from(1).has("restart"), p.tokens[0].Kind == lexer.Punct, p.hasOne("column", "add", "drop", "exists", "to"):
+		return false
+	}
+	return len(next.tokens) == 0 || next.has("with") || next.punct(",") || next.tokens[0].Kind == lexer.Number
 }
 
 func isServerWide(t lexer.Token) bool {

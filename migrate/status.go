@@ -20,6 +20,8 @@ type Info struct {
 	Drifted bool `json:"drifted,omitempty"`
 	// Missing: the ledger has it and its source doesn't. A source that this runner doesn't have is another program's, and nothing of it is missing.
 	Missing bool `json:"missing,omitempty"`
+	// Lacks are the versions that it stands for, as a squash, and the database doesn't have.
+	Lacks []Version `json:"lacks,omitempty"`
 	// Done is how many statements of an unfinished one are done.
 	Done       int           `json:"done,omitempty"`
 	Statements int           `json:"statements,omitempty"` // as the ledger has it
@@ -49,6 +51,12 @@ func (m *Migrator) Status(ctx context.Context) ([]Info, error) {
 	for _, r := range b.rows {
 		i := info(r, files.get(r.ref))
 		i.Missing = i.Missing && p.ours(r.ref)
+		if mig := files.own(r.ref); mig != nil && r.state == Applied && !i.Drifted {
+			_, lacking := b.lacking(mig)
+			for _, ref := range lacking {
+				i.Lacks = append(i.Lacks, ref.Version)
+			}
+		}
 		all = append(all, i)
 	}
 	for _, mig := range p.order {

@@ -109,6 +109,150 @@ func TestASquashOfASquashStandsForBoth(t *testing.T) {
 	})
 }
 
+// late are three of which the second one was merged last.
+var late = []string{"1_a.up.sql", "CREATE TABLE a (id int);\n", "3_c.up.sql", "CREATE TABLE c (id int);\n", "2_b.up.sql", "CREATE TABLE b (id int);\n"}
+
+// mustSquash returns the squash of all migrations up to a version, made on a database of its own.
+func mustSquash(t *testing.T, fsys fs.FS, to migrate.Version) *migrate.Squash {
+	t.Helper()
+	m := migrator(t, onSQLite, onSQLite.open(t), of(fsys))
+	if _, err := m.UpTo(t.Context(), migrate.Ref{Version: to}); err != nil {
+		t.Fatal(err)
+	}
+	q, err := m.Squash(t.Context(), migrate.Ref{Version: to}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// mustLack wants a database to be refused for what it doesn't have.
+func mustLack(t *testing.T, m *migrate.Migrator, versions ...migrate.Version) {
+	t.Helper()
+	text := "it lacks app:" + string(versions[0])
+	for _, v := range versions[1:] {
+		text += ", app:" + string(v)
+	}
+	_, err := m.Up(t.Context())
+	for _, err := range []error{err, m.Validate(t.Context())} {
+		if !errors.Is(err, migrate.ErrSquash) || !strings.Contains(err.Error(), text+"\n") {
+			t.Errorf("want %q: %v", text, err)
+		}
+	}
+	infos, err := m.Status(t.Context())
+	if err != nil || !slices.ContainsFunc(infos, func(i migrate.Info) bool { return slices.Equal(i.Lacks, versions) }) {
+		t.Errorf("%+v, %v", infos, err)
+	}
+}
+
+func TestASquashWhoseVersionIsAppliedSkipsNoMigrationThatIsNot(t *testing.T) {
+	t.Parallel()
+	db := onSQLite.open(t)
+	mustUp(t, migrator(t, onSQLite, db, of(files(late[:4]...))), 2)
+	q := mustSquash(t, files(late...), "3")
+	now := migrator(t, onSQLite, db, of(squashed(q)))
+	mustLack(t, now, "2")
+	more := migrator(t, onSQLite, db, of(squashed(q, "4_d.up.sql", "CREATE TABLE d (id int);")))
+	if _, err := more.UpTo(t.Context(), migrate.Ref{Version: "4"}); !errors.Is(err, migrate.ErrSquash) {
+		t.Errorf("%v", err)
+	}
+	if _, err := more.Squash(t.Context(), migrate.Ref{Version: "4"}, nil); err == nil || !strings.Contains(err.Error(), "app:3 stands for app:2, which this database doesn't have") {
+		t.Errorf("%v", err)
+	}
+	before := of(files(late...)) // the release before
+	before.AllowOutOfOrder = true
+	mustUp(t, migrator(t, onSQLite, db, before), 1)
+	mustUp(t, now, 0)
+	mustUp(t, more, 1)
+}
+
+func TestASquashIsRefusedWhereOneOfItsMigrationsIsUnfinished(t *testing.T) {
+	t.Parallel()
+	db := onSQLite.open(t)
+	mustUp(t, migrator(t, onSQLite, db, of(files(late...))), 3)
+	mustExec(t, db, "UPDATE buffkit_migrations SET state = 'applying' WHERE version = '2'")
+	mustLack(t, migrator(t, onSQLite, db, of(squashed(mustSquash(t, files(late...), "3")))), "2")
+}
+
+func TestWhoSaysThatNothingIsLackingIsBelieved(t *testing.T) {
+	t.Parallel()
+	db := onSQLite.open(t)
+	mustUp(t, migrator(t, onSQLite, db, of(files(late[:4]...))), 2)
+	mustExec(t, db, "CREATE TABLE b (id int)")
+	m := migrator(t, onSQLite, db, of(squashed(mustSquash(t, files(late...), "3"))))
+	mustLack(t, m, "2")
+	if err := m.Repair(t.Context(), migrate.Repair{Ref: migrate.Ref{Version: "3"}, Action: migrate.RepairChecksum}); err != nil {
+		t.Fatal(err)
+	}
+	mustUp(t, m, 0)
+}
+
+// The row of an inner squash stands for what that one stood for, and not for what was merged below it later.
+func TestASquashOfASquashSkipsNoMigrationThatCameBetween(t *testing.T) {
+	t.Parallel()
+	first, ran := onSQLite.open(t), onSQLite.open(t)
+	mustUp(t, migrator(t, onSQLite, first, of(files(late[:4]...))), 2)
+	inner := mustSquash(t, files(late[:4]...), "3")
+	mustUp(t, migrator(t, onSQLite, ran, of(squashed(inner))), 1)
+	opts := of(squashed(inner, late[4:]...))
+	opts.AllowOutOfOrder = true
+	mustUp(t, migrator(t, onSQLite, first, opts), 1)
+	outer, err := migrator(t, onSQLite, first, opts).Squash(t.Context(), migrate.Ref{Version: "3"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustUp(t, migrator(t, onSQLite, first, of(squashed(outer))), 0)
+	mustUp(t, migrator(t, onSQLite, onSQLite.open(t), of(squashed(outer))), 1)
+	mustLack(t, migrator(t, onSQLite, ran, of(squashed(outer))), "2")
+	mustUp(t, migrator(t, onSQLite, ran, opts), 1)
+	mustUp(t, migrator(t, onSQLite, ran, of(squashed(outer))), 0)
+
+	again := mustSquash(t, squashed(outer, fourthAlone...), "4") // three deep
+	for _, db := range []*sql.DB{first, ran} {
+		mustUp(t, migrator(t, onSQLite, db, of(squashed(outer, fourthAlone...))), 1)
+		mustUp(t, migrator(t, onSQLite, db, of(squashed(again))), 0)
+	}
+	mustExec(t, ran, "DELETE FROM buffkit_migrations WHERE version = '2'")
+	mustLack(t, migrator(t, onSQLite, ran, of(squashed(again))), "2")
+}
+
+var fourthAlone = []string{"4_d.up.sql", "CREATE TABLE d (id int);\n"}
+
+func TestAdoptingUnderASquashNeedsAllThatItStandsFor(t *testing.T) {
+	t.Parallel()
+	q := mustSquash(t, files(late...), "3")
+	adopt := func(versions ...migrate.Version) error {
+		a := migrate.Adoption{Origin: "tool"}
+		for _, v := range versions {
+			a.Applied = append(a.Applied, migrate.Adopted{Version: v})
+		}
+		_, err := migrator(t, onSQLite, onSQLite.open(t), of(squashed(q))).Adopt(t.Context(), a)
+		return err
+	}
+	for _, part := range [][]migrate.Version{{"1"}, {"3"}, {"1", "3"}} {
+		if err := adopt(part...); !errors.Is(err, migrate.ErrSquash) {
+			t.Errorf("%v: %v", part, err)
+		}
+	}
+	if err := adopt("1", "2", "3"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASquashNeedsTheNewestAppOfItsMigrations(t *testing.T) {
+	t.Parallel()
+	q := mustSquash(t, files("1_a.up.sql", "-- requires-app: 1.9.0\nCREATE TABLE a (id int);", "2_b.up.sql", "-- requires-app: 1.10.0\nCREATE TABLE b (id int);",
+		"3_c.up.sql", "CREATE TABLE c (id int);"), "3")
+	opts := of(squashed(q))
+	opts.AppVersion = "1.9.5"
+	db := onSQLite.open(t)
+	if _, err := migrator(t, onSQLite, db, opts).Up(t.Context()); !errors.Is(err, migrate.ErrApp) || !strings.Contains(err.Error(), "1.10.0") {
+		t.Errorf("%v", err)
+	}
+	opts.AppVersion = "1.10.0"
+	mustUp(t, migrator(t, onSQLite, db, opts), 1)
+}
+
 func TestEverythingCanBeSquashed(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
 		db := on.open(t)
@@ -143,6 +287,8 @@ func TestASquashThatWouldLoseOrHideSomethingIsRefused(t *testing.T) {
 		{"a change of rows", []string{"0_data.up.sql", "INSERT INTO x VALUES (1);"}, func(t *testing.T, s *squashCase) { mustExec(t, s.db, "CREATE TABLE x (id int)") },
 			"0_data.up.sql:1:1: changes rows: INSERT INTO x"},
 		{"a table out of rows", []string{"0_data.up.sql", "CREATE TABLE x AS SELECT 1 AS one;"}, nil, "copies rows"},
+		{"a repeatable one", []string{"0_view.up.sql", "-- repeatable\nCREATE VIEW v AS SELECT 1 AS one;"}, nil, "app:0 is repeatable"},
+		{"a table out of values", []string{"0_data.up.sql", "CREATE TABLE x AS VALUES (1);"}, nil, "0_data.up.sql:1:1: copies rows"},
 		{"for some environments", []string{"0_env.up.sql", "-- env: test\nCREATE TABLE x (id int);"}, nil, "for the environments test only"},
 		{"a pending one", []string{"0_a.up.sql", ""}, func(t *testing.T, s *squashCase) {
 			mustExec(t, s.db, "DELETE FROM buffkit_migrations WHERE version = '0'")

@@ -192,11 +192,7 @@ func (f *migrateFlags) sources(d dialect.Dialect) (all []migrate.Source, err err
 		if err != nil {
 			return nil, err
 		}
-		tool, ok := formats[name]
-		if !ok {
-			tool = formats[""]
-		}
-		if tool != "" {
+		if tool := toolOf(formats, name); tool != "" {
 			if fsys, err = adopt.Open(fsys, tool, d); err != nil {
 				return nil, err
 			}
@@ -248,6 +244,14 @@ func (f *migrateFlags) tools() (map[string]adopt.Tool, error) {
 		all[name] = t
 	}
 	return all, nil
+}
+
+// toolOf returns whose files those of a source are; "" if they are ours.
+func toolOf(formats map[string]adopt.Tool, source string) adopt.Tool {
+	if tool, ok := formats[source]; ok {
+		return tool
+	}
+	return formats[""]
 }
 
 // openFolder takes FOLDER or NAME=FOLDER.

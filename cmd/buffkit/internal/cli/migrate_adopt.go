@@ -31,7 +31,8 @@ other ledger stays as it is. All is checked before anything is written; --dry-ru
 Which tool it is shows in the shape of its ledger and of its files; --from says it.
 
 The files can stay what they are: give --format TOOL to every migrate command from then on. New ones may be in the tool's
-format or in ours, beside them. Or --write NEWFOLDER writes them in our format, and the old folder isn't needed any more.`,
+format or in ours, beside them. Or --write NEWFOLDER writes them in our format, and the old folder isn't needed any more; later
+too, with --format TOOL instead of --from, which writes the files alone.`,
 		Example: `  buffkit migrate adopt --dir migrations --database "$DATABASE_URL" --dry-run
   buffkit migrate adopt --dir migrations --database "$DATABASE_URL" --write db/migrations
   buffkit migrate adopt --from goose --ledger admin.goose_db_version --dir migrations --database "$DATABASE_URL"`,
@@ -47,8 +48,11 @@ format or in ours, beside them. Or --write NEWFOLDER writes them in our format, 
 }
 
 func (a *app) adopt(ctx context.Context, f *migrateFlags, own *adoptFlags) error {
-	if len(f.dirs) != 1 || len(f.formats) > 0 {
-		return usagef("adopt takes one --dir, FOLDER or NAME=FOLDER, and --from instead of --format")
+	switch {
+	case len(f.dirs) != 1 || len(f.formats) > 0 && (own.write == "" || f.dryRun):
+		return usagef("adopt takes one --dir, FOLDER or NAME=FOLDER, and --from instead of --format, which goes with --write alone")
+	case len(f.formats) > 0:
+		return a.convert(f, own)
 	}
 	return f.open(func(db *sql.DB, d dialect.Dialect) error {
 		dir, history, err := f.other(ctx, own, db, d)
@@ -101,6 +105,36 @@ func (f *migrateFlags) other(ctx context.Context, own *adoptFlags, db *sql.DB, d
 	return dir, history, err
 }
 
+// convert writes the files of a tool that was adopted before and whose files stayed. The ledger isn't touched: it has the checksums of what is written.
+func (a *app) convert(f *migrateFlags, own *adoptFlags) error {
+	return f.open(func(_ *sql.DB, d dialect.Dialect) error {
+		sources, err := f.sources(d)
+		if err != nil {
+			return err
+		}
+		dir, ok := sources[0].FS.(*adopt.Dir)
+		if !ok {
+			return usagef("--format: the files of --dir %s are ours already", f.dirs[0])
+		}
+		if err := own.copyFiles(dir); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stderr, "done; from now on, without --format: buffkit migrate status --dir %s\n", own.write)
+		return err
+	})
+}
+
+// copyFiles writes the files in our format. After an error the folder isn't there, as before.
+func (own *adoptFlags) copyFiles(dir *adopt.Dir) error {
+	if _, err := os.Stat(own.write); !errors.Is(err, fs.ErrNotExist) {
+		return usagef("--write %s: there is something of that name; give the name of a new folder", own.write)
+	}
+	if err := os.CopyFS(own.write, dir); err != nil {
+		return errors.Join(err, os.RemoveAll(own.write))
+	}
+	return nil
+}
+
 // adoptNow writes the files, if that is wanted, and then the ledger.
 func (a *app) adoptNow(ctx context.Context, f *migrateFlags, own *adoptFlags, dir *adopt.Dir, write func() error) error {
 	if own.write == "" {
@@ -110,17 +144,13 @@ func (a *app) adoptNow(ctx context.Context, f *migrateFlags, own *adoptFlags, di
 		_, err := fmt.Fprintf(a.stderr, "done; from now on: buffkit migrate status --dir %s --format %s\n", f.dirs[0], dir.Tool())
 		return err
 	}
-	if _, err := os.Stat(own.write); !errors.Is(err, fs.ErrNotExist) {
-		return usagef("--write %s: there is something of that name; give the name of a new folder", own.write)
+	if err := own.copyFiles(dir); err != nil {
+		return err
 	}
-	err := os.CopyFS(own.write, dir)
-	if err == nil {
-		err = write()
-	}
-	if err != nil {
+	if err := write(); err != nil {
 		return errors.Join(err, os.RemoveAll(own.write)) // it wasn't there before
 	}
-	_, err = fmt.Fprintf(a.stderr, "done; from now on: buffkit migrate status --dir %s\n", own.write)
+	_, err := fmt.Fprintf(a.stderr, "done; from now on: buffkit migrate status --dir %s\n", own.write)
 	return err
 }
 

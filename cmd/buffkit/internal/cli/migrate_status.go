@@ -34,7 +34,7 @@ func (a *app) migrateStatus(f *migrateFlags) *cobra.Command {
 				}
 				n := 0
 				for _, i := range infos {
-					if i.State != migrate.Applied && i.State != migrate.Skipped || i.Drifted || i.Missing {
+					if i.State != migrate.Applied && i.State != migrate.Skipped || i.Drifted || i.Missing || len(i.Lacks) > 0 {
 						n++
 					}
 				}
@@ -67,6 +67,8 @@ func (a *app) printStatus(f *migrateFlags, infos []migrate.Info) error {
 			state += ", its file is missing"
 		case i.Drifted:
 			state += ", its file changed"
+		case len(i.Lacks) > 0:
+			state += fmt.Sprintf(", but not all that its file stands for: %d lacking", len(i.Lacks))
 		case i.Origin != "" && i.Origin != "up":
 			state += ", by " + i.Origin
 		}
