@@ -189,6 +189,14 @@ func TestProductionWantsSeedsByName(t *testing.T) {
 	}
 }
 
+func TestASeedBeforeTheMigrationItNeedsSaysWhatToRun(t *testing.T) {
+	t.Parallel()
+	_, err := seeder(t, onSQLite, onSQLite.open(t), seed.Options{FS: files("1_users.csv", "# depends: app:1\nid\n1\n"), Environment: "development"}).Run(t.Context())
+	if !errors.Is(err, migrate.ErrDepends) || !strings.Contains(err.Error(), "app:1, which isn't applied") || !strings.Contains(err.Error(), "run buffkit migrate up") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestAKeyMeansUpsertAndAForeignOneIsRefused(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
 		db := withShops(t, on)
