@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/buffkit/buffkit/migrate"
@@ -195,6 +196,26 @@ func TestASeedBeforeTheMigrationItNeedsSaysWhatToRun(t *testing.T) {
 	if !errors.Is(err, migrate.ErrDepends) || !strings.Contains(err.Error(), "app:1, which isn't applied") || !strings.Contains(err.Error(), "run buffkit migrate up") {
 		t.Errorf("%v", err)
 	}
+}
+
+func TestASeedThatChangesBehindItsPlanIsRefused(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := withShops(t, on)
+		for name, now := range map[string]string{"other rows": "code,name\nfr,France\n", "a row more": "code,name\nde,Germany\nfr,France\n", "half a row": "code,name\nde", "none": ""} {
+			fsys := fstest.MapFS{"1_countries.csv": {Data: []byte("code,name\nde,Germany\n")}}
+			s := seeder(t, on, db, seed.Options{FS: fsys, Environment: "development"})
+			fsys["1_countries.csv"] = &fstest.MapFile{Data: []byte(now)}
+			if _, err := s.Run(t.Context()); !errors.Is(err, migrate.ErrChanged) || !strings.Contains(err.Error(), "1_countries.csv") {
+				t.Errorf("%s: %v", name, err)
+			}
+			if n := number(t, db, "SELECT count(*) FROM countries"); n != 0 {
+				t.Errorf("%s: %d rows", name, n)
+			}
+		}
+		if n := applied(t, seeder(t, on, db, seed.Options{FS: files("1_countries.csv", "code,name\nfr,France\n"), Environment: "development"})); n != 1 {
+			t.Errorf("%d ran", n)
+		}
+	})
 }
 
 func TestAKeyMeansUpsertAndAForeignOneIsRefused(t *testing.T) {
