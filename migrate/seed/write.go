@@ -140,18 +140,13 @@ func (w *writer) keyOf(r row) string {
 	return b.String()
 }
 
-// arg is a value as drivers take it for a column of any type. PostgreSQL reads everything from text.
+// arg is a value as drivers take it for a column of any type. PostgreSQL reads everything from text. A number that is no int64 is text, of which
+// a column of numbers makes one, and a column of text keeps each digit.
 func (w *writer) arg(v any) any {
 	switch v := v.(type) {
 	case json.Number:
-		if w.dialect == dialect.Postgres {
-			return v.String()
-		}
-		if n, err := v.Int64(); err == nil {
+		if n, err := v.Int64(); err == nil && w.dialect != dialect.Postgres {
 			return n
-		}
-		if f, err := v.Float64(); err == nil && w.dialect == dialect.SQLite {
-			return f
 		}
 		return v.String()
 	case bool:
