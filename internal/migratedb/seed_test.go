@@ -190,6 +190,123 @@ func TestProductionWantsSeedsByName(t *testing.T) {
 	}
 }
 
+func TestProductionIsKnownInCapitalsAndRefusesVagueDependencies(t *testing.T) {
+	t.Parallel()
+	db := withShops(t, onSQLite)
+	fsys := files("1_countries.csv", "code,name\nde,Germany\n", "2_countries.csv", "# depends: 1\n# env: PROD\ncode,name\nfr,France\n",
+		"3_settings.sql", "-- depends: seed:2\nINSERT INTO settings VALUES ('a', 'b');\n", "4_users.csv", "id\n1\n")
+	run := func(env string, again bool, only ...migrate.Version) (int, error) {
+		res, err := seeder(t, onSQLite, db, seed.Options{FS: fsys, Environment: env, Again: again, Only: only}).Run(t.Context())
+		if err != nil {
+			return 0, err
+		}
+		return len(res.Steps), nil
+	}
+	for _, env := range []string{"Production", "PROD", "Live ", "production"} {
+		if _, err := run(env, false); !errors.Is(err, seed.ErrProduction) {
+			t.Errorf("%q: %v", env, err)
+		}
+	}
+	_, err := run("PROD", false, "3")
+	if !errors.Is(err, seed.ErrProduction) || !strings.Contains(err.Error(), "1_countries.csv") || strings.Contains(err.Error(), "2_countries") ||
+		strings.Contains(err.Error(), "4_users") {
+		t.Fatalf("%v", err)
+	}
+	if n := number(t, db, "SELECT count(*) FROM countries"); n != 0 {
+		t.Error("something was run")
+	}
+	if n, err := run("PROD", false, "3", "1"); n != 3 || err != nil {
+		t.Errorf("%d ran, %v", n, err)
+	}
+	if n, err := run("PROD", true, "2"); n != 1 || err != nil {
+		t.Errorf("%d ran again, although it depends on one that has run: %v", n, err)
+	}
+	// What has run may not run again there without its name.
+	if _, err := run("PROD", true); !errors.Is(err, seed.ErrProduction) || !strings.Contains(err.Error(), "1_countries.csv, 3_settings.sql") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The ledger doesn't see that the tables were made anew.
+func TestSeedsRunAgainBehindAReset(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		app := migrator(t, on, db, of(files("1_shops.up.sql", shops, "1_shops.down.sql", "DROP TABLE countries;\nDROP TABLE settings;\nDROP TABLE users;\n")))
+		if _, err := app.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		set := func(again bool, countries string, only ...migrate.Version) *seed.Seeder {
+			return seeder(t, on, db, seed.Options{FS: files("1_countries.csv", countries, "2_settings.sql", "INSERT INTO settings (name, value) VALUES ('lang', 'en');\n"),
+				Environment: "development", Again: again, Only: only})
+		}
+		const germany, france = "code,name\nde,Germany\n", "code,name\nfr,France\n"
+		if n := applied(t, set(false, germany)); n != 2 {
+			t.Fatalf("%d seeds ran", n)
+		}
+		res, err := app.Reset(t.Context())
+		if err != nil || !strings.Contains(strings.Join(res.Warnings, " "), "2 seeds as applied") || !strings.Contains(res.Warnings[0], "buffkit seed --again") {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		if _, err := app.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := applied(t, set(false, germany)); n != 0 {
+			t.Errorf("%d seeds ran", n)
+		}
+		if plan, err := set(true, germany).Plan(t.Context()); err != nil || len(plan.Steps) != 2 || !strings.Contains(strings.Join(plan.Steps[0].Notes, " "), "again, as asked for") {
+			t.Errorf("%+v, %v", plan, err)
+		}
+		if n := applied(t, set(true, germany, "2")); n != 1 || number(t, db, "SELECT count(*) FROM settings") != 1 {
+			t.Errorf("%d seeds ran by name", n)
+		}
+		mustExec(t, db, "DELETE FROM settings")
+		if n := applied(t, set(true, france)); n != 2 || number(t, db, "SELECT count(*) FROM settings") != 1 || text(t, db, "SELECT name FROM countries") != "France" {
+			t.Errorf("%d seeds ran", n)
+		}
+		// It is the file that ran last which the ledger has now.
+		if n := applied(t, set(false, france)); n != 0 || number(t, db, "SELECT count(*) FROM buffkit_migrations WHERE source = 'seed'") != 2 {
+			t.Errorf("%d seeds ran", n)
+		}
+	})
+}
+
+// A seed that ran before stands in the ledger with the same checksum, whether its COMMIT took effect or not.
+func TestACommitOfASeedAgainThatIsLostIsFoundOut(t *testing.T) {
+	t.Parallel()
+	on := onPostgres
+	driverName, dsn := on.fresh(t)
+	other := openDB(t, driverName, dsn)
+	mustExec(t, other, "CREATE TABLE settings (name varchar(80) PRIMARY KEY, value varchar(200))")
+	armed := false
+	w := &wire{before: func(_ int64, query string) {
+		if armed && query == "COMMIT" {
+			armed = false
+			mustExec(t, other, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'")
+		}
+	}}
+	db, err := w.open(driverName, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	s := func(again bool) *seed.Seeder {
+		return seeder(t, on, db, seed.Options{FS: files("1_settings.csv", "name,value\nlang,en\n"), Environment: "development", Again: again})
+	}
+	if n := applied(t, s(false)); n != 1 {
+		t.Fatalf("%d seeds ran", n)
+	}
+	mustExec(t, db, "DELETE FROM settings")
+	armed = true
+	_, err = s(true).Run(t.Context())
+	var failed *migrate.StepError
+	if !errors.As(err, &failed) || failed.Left != migrate.LeftNothing || armed {
+		t.Fatalf("%v", err)
+	}
+	if n := applied(t, s(true)); n != 1 || number(t, db, "SELECT count(*) FROM settings") != 1 {
+		t.Errorf("%d seeds ran", n)
+	}
+}
+
 func TestASeedBeforeTheMigrationItNeedsSaysWhatToRun(t *testing.T) {
 	t.Parallel()
 	_, err := seeder(t, onSQLite, onSQLite.open(t), seed.Options{FS: files("1_users.csv", "# depends: app:1\nid\n1\n"), Environment: "development"}).Run(t.Context())
