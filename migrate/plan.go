@@ -29,6 +29,9 @@ type Goal struct {
 	To    *Ref // up: the last one to apply, with what it depends on; down: the last one of its source to keep, 0 for none
 	// Only is for up: these alone, with what they depend on by their headers. Pending ones before them stay so.
 	Only []Ref
+	// Again is for up: those in Only, or all without any, run even if they are applied, and as their files are now. For migrations
+	// that may run twice, as seeds when their tables were made anew.
+	Again bool
 }
 
 // Direction is which script of a migration runs.
@@ -79,7 +82,7 @@ type Step struct {
 	mig    *migration  // nil if there is no file
 	row    *row        // nil if the ledger doesn't know it
 	conn   *connection // on which it was begun in this run
-	again  bool        // it was applied before, and has changed
+	again  bool        // it was applied before, and has changed or is asked for
 }
 
 // SQL returns the statements that will be sent, in their order, those that an interrupted run has executed left out. The error is

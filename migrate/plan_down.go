@@ -25,7 +25,27 @@ func (p *planner) down() ([]*row, error) {
 			return nil, err
 		}
 	}
+	if len(rows) > 0 {
+		p.warnOfSeeds()
+	}
 	return rows, nil
+}
+
+// seedSource is the name that package seed gives its source.
+const seedSource = "seed"
+
+// warnOfSeeds tells that the ledger goes on to know seeds whose rows may go with their tables.
+func (p *planner) warnOfSeeds() {
+	n := 0
+	for _, r := range p.book.rows {
+		if r.ref.Source == seedSource && r.state == Applied {
+			n++
+		}
+	}
+	if n > 0 {
+		p.plan.Warnings = append(p.plan.Warnings, fmt.Sprintf("the ledger still has %s as applied, whose rows may go with what is undone: "+
+			"when the tables are there again, run buffkit seed --again", count(n, "seed")))
+	}
 }
 
 // toUndo chooses; what was begun is always among them.

@@ -58,7 +58,7 @@ func (s *sorter) visit(mig *migration) {
 			continue
 		}
 		if r := s.book.get(ref); r == nil || r.state != Applied {
-			s.fail(ErrDepends, mig.ref, mig.path, fmt.Sprintf("it depends on %s, which no source has", ref), s.known(ref))
+			s.nowhere(mig, ref)
 		}
 	}
 	s.path = s.path[:len(s.path)-1]
@@ -66,16 +66,19 @@ func (s *sorter) visit(mig *migration) {
 	s.order = append(s.order, mig)
 }
 
-// known helps with a reference that leads nowhere.
-func (s *sorter) known(ref Ref) string {
+// nowhere tells of a reference to what is neither applied nor in a source.
+func (s *sorter) nowhere(mig *migration, ref Ref) {
+	if s.ours(ref) {
+		s.fail(ErrDepends, mig.ref, mig.path, fmt.Sprintf("it depends on %s, which no source has", ref),
+			"correct the version in its header depends:, or add the migration")
+		return
+	}
 	var names []string
 	for _, src := range s.m.opts.Sources {
-		if src.Name == ref.Source {
-			return "correct the version in its header depends:, or add the migration"
-		}
 		names = append(names, src.Name)
 	}
-	return "there is no source " + ref.Source + "; the sources are " + strings.Join(names, ", ")
+	s.fail(ErrDepends, mig.ref, mig.path, fmt.Sprintf("it depends on %s, which isn't applied", ref), fmt.Sprintf(
+		"run buffkit migrate up with the source %s first; there is no source %[1]s here, the sources are %s", ref.Source, strings.Join(names, ", ")))
 }
 
 // cycle names the way around.

@@ -27,7 +27,7 @@ func (p *planner) up() error {
 		r := p.book.get(mig.ref)
 		begun := r != nil && r.state == Applying
 		switch {
-		case r != nil && r.state == Applied && !(mig.repeatable && differs(r, mig)):
+		case r != nil && r.state == Applied && !(mig.repeatable && differs(r, mig)) && !p.asked(mig):
 			if !differs(r, mig) { // which has been said
 				p.checkSquash(mig)
 			}
@@ -54,13 +54,26 @@ func (p *planner) up() error {
 		applied[key(mig.ref)] = true
 		if step := p.step(mig, mig.up, Up, r); step != nil {
 			if step.again = r != nil && r.state == Applied; step.again {
-				step.Notes = append(step.Notes, "again: it changed after it was applied, on "+day(r.at))
+				step.Notes = append(step.Notes, whyAgain(r, mig))
 			}
 			p.plan.Steps = append(p.plan.Steps, step)
 		}
 		p.checkDown(mig)
 	}
 	return nil
+}
+
+// asked tells whether the goal wants a migration again that is applied.
+func (p *planner) asked(mig *migration) bool {
+	return p.goal.Again && (len(p.goal.Only) == 0 ||
+		slices.ContainsFunc(p.goal.Only, func(r Ref) bool { return key(p.withSource(r)) == key(mig.ref) }))
+}
+
+func whyAgain(r *row, mig *migration) string {
+	if differs(r, mig) {
+		return "again: it changed after it was applied, on " + day(r.at)
+	}
+	return "again, as asked for: it was applied on " + day(r.at)
 }
 
 // checkDown looks through the script that the ledger will keep: nobody wants to find out when it is needed.
@@ -193,7 +206,7 @@ func (p *planner) checkApplied() {
 		case mig == nil && r.state == Applied && p.declared(r):
 		case mig == nil && r.state == Applied:
 			missing = append(missing, r.ref.String())
-		case mig != nil && differs(r, mig) && !mig.repeatable:
+		case mig != nil && differs(r, mig) && !mig.repeatable && !p.asked(mig):
 			p.fail(ErrDrift, mig.ref, mig.path, "the file changed after it was applied, on "+day(r.at),
 				fmt.Sprintf("undo the change and write a new migration; if it changes nothing that matters: buffkit migrate repair %s --checksum", r.ref))
 		}

@@ -139,7 +139,7 @@ func (a *attempt) committed(ctx context.Context, cause error) error {
 		return a.fail(LeftUnclear, errors.Join(cause, err))
 	}
 	r := b.get(a.step.Ref)
-	there := r != nil && r.state == Applied && (!a.step.again || r.checksum == a.step.mig.checksum)
+	there := r != nil && r.state == Applied && (!a.step.again || r.at != a.step.row.at)
 	if there != (a.step.Direction == Up) {
 		return a.fail(LeftNothing, cause)
 	}

@@ -28,7 +28,8 @@ func TestNothingRunsIfAnythingIsWrong(t *testing.T) {
 		{"a bad down", src("2_b.up.sql", "", "2_b.down.sql", "DROP TABLE 'b;"), lexer.ErrUnterminated, []string{"2_b.down.sql:1:12"}},
 		{"a name that is none", src("b.up.sql", ""), nil, []string{"rename it to"}},
 		{"a dependency that is missing", src("2_b.up.sql", "-- depends: 17\n"), migrate.ErrDepends, []string{"app:2", "app:17", "which no source has"}},
-		{"a source that is missing", src("2_b.up.sql", "-- depends: auth:1\n"), migrate.ErrDepends, []string{"there is no source auth", "app"}},
+		{"a source that is missing", src("2_b.up.sql", "-- depends: auth:1\n"), migrate.ErrDepends, []string{"auth:1, which isn't applied",
+			"run buffkit migrate up with the source auth first", "there is no source auth", "are app"}},
 		{"a circle", []migrate.Source{
 			{Name: "app", FS: files("1_a.up.sql", good, "2_b.up.sql", "-- depends: lib:2")},
 			{Name: "lib", FS: files("1_x.up.sql", "-- depends: app:3", "2_y.up.sql", "")},

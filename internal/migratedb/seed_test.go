@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/buffkit/buffkit/migrate"
@@ -186,6 +187,214 @@ func TestProductionWantsSeedsByName(t *testing.T) {
 	}
 	if _, err := seed.New(db, dialect.SQLite, &seed.Options{FS: fsys}); err == nil || !strings.Contains(err.Error(), "which environment") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestProductionIsKnownInCapitalsAndRefusesVagueDependencies(t *testing.T) {
+	t.Parallel()
+	db := withShops(t, onSQLite)
+	fsys := files("1_countries.csv", "code,name\nde,Germany\n", "2_countries.csv", "# depends: 1\n# env: PROD\ncode,name\nfr,France\n",
+		"3_settings.sql", "-- depends: seed:2\nINSERT INTO settings VALUES ('a', 'b');\n", "4_users.csv", "id\n1\n")
+	run := func(env string, again bool, only ...migrate.Version) (int, error) {
+		res, err := seeder(t, onSQLite, db, seed.Options{FS: fsys, Environment: env, Again: again, Only: only}).Run(t.Context())
+		if err != nil {
+			return 0, err
+		}
+		return len(res.Steps), nil
+	}
+	for _, env := range []string{"Production", "PROD", "Live ", "production"} {
+		if _, err := run(env, false); !errors.Is(err, seed.ErrProduction) {
+			t.Errorf("%q: %v", env, err)
+		}
+	}
+	_, err := run("PROD", false, "3")
+	if !errors.Is(err, seed.ErrProduction) || !strings.Contains(err.Error(), "1_countries.csv") || strings.Contains(err.Error(), "2_countries") ||
+		strings.Contains(err.Error(), "4_users") {
+		t.Fatalf("%v", err)
+	}
+	if n := number(t, db, "SELECT count(*) FROM countries"); n != 0 {
+		t.Error("something was run")
+	}
+	if n, err := run("PROD", false, "3", "1"); n != 3 || err != nil {
+		t.Errorf("%d ran, %v", n, err)
+	}
+	if n, err := run("PROD", true, "2"); n != 1 || err != nil {
+		t.Errorf("%d ran again, although it depends on one that has run: %v", n, err)
+	}
+	// What has run may not run again there without its name.
+	if _, err := run("PROD", true); !errors.Is(err, seed.ErrProduction) || !strings.Contains(err.Error(), "1_countries.csv, 3_settings.sql") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The ledger doesn't see that the tables were made anew.
+func TestSeedsRunAgainBehindAReset(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		app := migrator(t, on, db, of(files("1_shops.up.sql", shops, "1_shops.down.sql", "DROP TABLE countries;\nDROP TABLE settings;\nDROP TABLE users;\n")))
+		if _, err := app.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		set := func(again bool, countries string, only ...migrate.Version) *seed.Seeder {
+			return seeder(t, on, db, seed.Options{FS: files("1_countries.csv", countries, "2_settings.sql", "INSERT INTO settings (name, value) VALUES ('lang', 'en');\n"),
+				Environment: "development", Again: again, Only: only})
+		}
+		const germany, france = "code,name\nde,Germany\n", "code,name\nfr,France\n"
+		if n := applied(t, set(false, germany)); n != 2 {
+			t.Fatalf("%d seeds ran", n)
+		}
+		res, err := app.Reset(t.Context())
+		if err != nil || !strings.Contains(strings.Join(res.Warnings, " "), "2 seeds as applied") || !strings.Contains(res.Warnings[0], "buffkit seed --again") {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		if _, err := app.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := applied(t, set(false, germany)); n != 0 {
+			t.Errorf("%d seeds ran", n)
+		}
+		if plan, err := set(true, germany).Plan(t.Context()); err != nil || len(plan.Steps) != 2 || !strings.Contains(strings.Join(plan.Steps[0].Notes, " "), "again, as asked for") {
+			t.Errorf("%+v, %v", plan, err)
+		}
+		if n := applied(t, set(true, germany, "2")); n != 1 || number(t, db, "SELECT count(*) FROM settings") != 1 {
+			t.Errorf("%d seeds ran by name", n)
+		}
+		mustExec(t, db, "DELETE FROM settings")
+		if n := applied(t, set(true, france)); n != 2 || number(t, db, "SELECT count(*) FROM settings") != 1 || text(t, db, "SELECT name FROM countries") != "France" {
+			t.Errorf("%d seeds ran", n)
+		}
+		// It is the file that ran last which the ledger has now.
+		if n := applied(t, set(false, france)); n != 0 || number(t, db, "SELECT count(*) FROM buffkit_migrations WHERE source = 'seed'") != 2 {
+			t.Errorf("%d seeds ran", n)
+		}
+	})
+}
+
+// A seed that ran before stands in the ledger with the same checksum, whether its COMMIT took effect or not.
+func TestACommitOfASeedAgainThatIsLostIsFoundOut(t *testing.T) {
+	t.Parallel()
+	on := onPostgres
+	driverName, dsn := on.fresh(t)
+	other := openDB(t, driverName, dsn)
+	mustExec(t, other, "CREATE TABLE settings (name varchar(80) PRIMARY KEY, value varchar(200))")
+	armed := false
+	w := &wire{before: func(_ int64, query string) {
+		if armed && query == "COMMIT" {
+			armed = false
+			mustExec(t, other, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'")
+		}
+	}}
+	db, err := w.open(driverName, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	s := func(again bool) *seed.Seeder {
+		return seeder(t, on, db, seed.Options{FS: files("1_settings.csv", "name,value\nlang,en\n"), Environment: "development", Again: again})
+	}
+	if n := applied(t, s(false)); n != 1 {
+		t.Fatalf("%d seeds ran", n)
+	}
+	mustExec(t, db, "DELETE FROM settings")
+	armed = true
+	_, err = s(true).Run(t.Context())
+	var failed *migrate.StepError
+	if !errors.As(err, &failed) || failed.Left != migrate.LeftNothing || armed {
+		t.Fatalf("%v", err)
+	}
+	if n := applied(t, s(true)); n != 1 || number(t, db, "SELECT count(*) FROM settings") != 1 {
+		t.Errorf("%d seeds ran", n)
+	}
+}
+
+func TestASeedBeforeTheMigrationItNeedsSaysWhatToRun(t *testing.T) {
+	t.Parallel()
+	_, err := seeder(t, onSQLite, onSQLite.open(t), seed.Options{FS: files("1_users.csv", "# depends: app:1\nid\n1\n"), Environment: "development"}).Run(t.Context())
+	if !errors.Is(err, migrate.ErrDepends) || !strings.Contains(err.Error(), "app:1, which isn't applied") || !strings.Contains(err.Error(), "run buffkit migrate up") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestASeedThatChangesBehindItsPlanIsRefused(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := withShops(t, on)
+		for name, now := range map[string]string{"other rows": "code,name\nfr,France\n", "a row more": "code,name\nde,Germany\nfr,France\n", "half a row": "code,name\nde", "none": ""} {
+			fsys := fstest.MapFS{"1_countries.csv": {Data: []byte("code,name\nde,Germany\n")}}
+			s := seeder(t, on, db, seed.Options{FS: fsys, Environment: "development"})
+			fsys["1_countries.csv"] = &fstest.MapFile{Data: []byte(now)}
+			if _, err := s.Run(t.Context()); !errors.Is(err, migrate.ErrChanged) || !strings.Contains(err.Error(), "1_countries.csv") {
+				t.Errorf("%s: %v", name, err)
+			}
+			if n := number(t, db, "SELECT count(*) FROM countries"); n != 0 {
+				t.Errorf("%s: %d rows", name, n)
+			}
+		}
+		if n := applied(t, seeder(t, on, db, seed.Options{FS: files("1_countries.csv", "code,name\nfr,France\n"), Environment: "development"})); n != 1 {
+			t.Errorf("%d ran", n)
+		}
+	})
+}
+
+func TestANumberKeepsItsDigitsInTextAndIsOneElsewhere(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		mustExec(t, db, "CREATE TABLE n (id bigint PRIMARY KEY, t varchar(80), d numeric(8,2))")
+		s := seeder(t, on, db, seed.Options{FS: files("1_n.jsonl", `{"id": 1, "t": 1.50, "d": 1.50}`+"\n"+`{"id": 2, "t": 123456789012345678901234, "d": 2e1}`+"\n"+`{"id": 3, "t": 7, "d": 7}`),
+			Environment: "development"})
+		if n := applied(t, s); n != 1 {
+			t.Fatalf("%d ran", n)
+		}
+		for query, want := range map[string]string{
+			"SELECT t FROM n WHERE id = 1":                       "1.50",
+			"SELECT t FROM n WHERE id = 2":                       "123456789012345678901234",
+			"SELECT t FROM n WHERE id = 3":                       "7",
+			"SELECT count(*) FROM n WHERE d IN (1.5, 20, 7)":     "3",
+			"SELECT count(*) FROM n WHERE d > 1.4 AND d < 20.01": "3",
+		} {
+			if got := text(t, db, query); got != want {
+				t.Errorf("%s: %s, want %s", query, got, want)
+			}
+		}
+	})
+}
+
+// Two rows that begin alike would be one to such an index.
+func TestAnIndexOnABeginningIsNoKey(t *testing.T) {
+	t.Parallel()
+	for _, on := range []target{onMariaDB, onMySQL} {
+		t.Run(on.name, func(t *testing.T) {
+			t.Parallel()
+			db := on.open(t)
+			mustExec(t, db, "CREATE TABLE docs (id bigint, title varchar(200), body varchar(200), UNIQUE (title(4)), UNIQUE (id, body(4)), UNIQUE (id))")
+			run := func(text string) error {
+				_, err := seeder(t, on, db, seed.Options{FS: files("1_docs.csv", text), Environment: "development"}).Run(t.Context())
+				return err
+			}
+			for _, key := range []string{"title", "id, body"} {
+				if err := run("# key: " + key + "\nid,title,body\n1,abcd1,x\n2,abcd2,y\n"); err == nil || !strings.Contains(err.Error(), "no unique index on the whole of "+key) {
+					t.Errorf("%s: %v", key, err)
+				}
+			}
+			if err := run("# key: id\nid,title\n1,abcd\n2,efgh\n"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// docs/seeds.md shows it.
+func TestASequenceIsSetBehindRowsThatBringTheirNumbers(t *testing.T) {
+	t.Parallel()
+	db := onPostgres.open(t)
+	mustExec(t, db, "CREATE TABLE users (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, email text)")
+	s := seeder(t, onPostgres, db, seed.Options{FS: files("3_users.csv", "id,email\n1,ada@example.org\n2,bob@example.org\n",
+		"4_numbers.sql", "-- depends: 3\nSELECT setval(pg_get_serial_sequence('users', 'id'), (SELECT max(id) FROM users));\n"), Environment: "development"})
+	if n := applied(t, s); n != 2 {
+		t.Fatalf("%d ran", n)
+	}
+	mustExec(t, db, "INSERT INTO users (email) VALUES ('eve@example.org')")
+	if n := number(t, db, "SELECT max(id) FROM users"); n != 3 {
+		t.Errorf("%d", n)
 	}
 }
 

@@ -2,10 +2,13 @@ package seed
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"strings"
@@ -41,41 +44,54 @@ func (d *data) migration(on dialect.Dialect, batchRows int) migrate.GoMigration 
 	}
 }
 
-// read takes the headers and the checksum, line by line, so that CRLF makes no difference.
+// read takes the headers and the checksum, without keeping more than a line.
 func (d *data) read() error {
-	file, err := d.fsys.Open(d.name)
+	t, err := d.text()
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	r := bufio.NewReaderSize(file, 64<<10)
-	sum, inHead := sha256.New(), true
-	for number := 1; ; {
-		part, err := r.ReadSlice('\n')
-		line := strings.TrimSuffix(strings.TrimSuffix(string(part), "\n"), "\r")
-		if inHead {
-			if number == 1 {
-				line = strings.TrimPrefix(line, "\ufeff")
-			}
-			if inHead = strings.HasPrefix(line, "#"); inHead {
-				d.lines = number
-				if err := d.header(strings.TrimSpace(line[1:])); err != nil {
-					return fmt.Errorf("line %d: %w", number, err)
-				}
-			}
+	defer t.Close()
+	if err := d.readHead(t.Reader); err != nil {
+		return err
+	}
+	empty := blank(t.Reader)
+	if _, err := io.Copy(io.Discard, t); err != nil {
+		return err
+	}
+	if empty {
+		return errors.New("there are no rows in it: a CSV begins with a line of names, JSON lines have an object a line, a .json file is one list of objects; " +
+			"fill it, or remove it")
+	}
+	d.checksum = t.sum.String()
+	return nil
+}
+
+// readHead reads the lines at the top that begin with #.
+func (d *data) readHead(r *bufio.Reader) error {
+	for {
+		if b, err := r.Peek(1); err != nil || b[0] != '#' {
+			return nil // whoever reads on gets the error
 		}
-		sum.Write([]byte(line))
-		if err == nil {
-			sum.Write([]byte("\n"))
-			number++
+		line, err := r.ReadString('\n')
+		d.lines++
+		if err := d.header(strings.TrimSpace(line[1:])); err != nil {
+			return fmt.Errorf("line %d: %w", d.lines, err)
 		}
-		switch err {
-		case nil, bufio.ErrBufferFull:
-		case io.EOF:
-			d.checksum = "sha256:" + hex.EncodeToString(sum.Sum(nil))
+		if err != nil {
 			return nil
-		default:
-			return err
+		}
+	}
+}
+
+// blank reads up to what isn't space, and tells whether there is nothing.
+func blank(r *bufio.Reader) bool {
+	for {
+		b, err := r.ReadByte()
+		if err != nil {
+			return true
+		}
+		if !strings.ContainsRune(" \t\r\n", rune(b)) {
+			return false
 		}
 	}
 }
@@ -105,26 +121,61 @@ func (d *data) header(line string) error {
 	return nil
 }
 
-// open returns the rows, without the headers.
-func (d *data) open() (rows, io.Closer, error) {
+// open returns the text behind the headers.
+func (d *data) open() (*text, error) {
+	t, err := d.text()
+	if err != nil {
+		return nil, err
+	}
+	for range d.lines {
+		if _, err := t.ReadString('\n'); err != nil {
+			break // a file of headers alone
+		}
+	}
+	return t, nil
+}
+
+// text is a data file behind its byte order mark. What is read of it goes into its checksum.
+type text struct {
+	*bufio.Reader
+	io.Closer
+	sum *checksum
+}
+
+func (d *data) text() (*text, error) {
 	file, err := d.fsys.Open(d.name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	r := bufio.NewReaderSize(file, 64<<10)
+	r := bufio.NewReader(file)
 	if mark, err := r.Peek(3); err == nil && string(mark) == "\ufeff" {
 		_, _ = r.Discard(len(mark))
 	}
-	for range d.lines {
-		for {
-			_, err := r.ReadSlice('\n')
-			if err == nil {
-				break
-			}
-			if err != bufio.ErrBufferFull {
-				return d.format(r, d), file, nil // a file of headers alone
-			}
-		}
-	}
-	return d.format(r, d), file, nil
+	sum := &checksum{hash: sha256.New()}
+	return &text{bufio.NewReaderSize(io.TeeReader(r, sum), 64<<10), file, sum}, nil
 }
+
+// checksum takes CRLF for LF, as checkouts differ in it.
+type checksum struct {
+	hash hash.Hash
+	cr   bool // the last byte was CR, which isn't hashed yet
+}
+
+func (c *checksum) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		if c.cr && rest[0] != '\n' {
+			c.hash.Write([]byte{'\r'})
+		}
+		n := bytes.IndexByte(rest, '\r')
+		if c.cr = n >= 0; !c.cr {
+			c.hash.Write(rest)
+			break
+		}
+		c.hash.Write(rest[:n])
+		rest = rest[n+1:]
+	}
+	return len(p), nil
+}
+
+// String returns sha256:… of what was written.
+func (c *checksum) String() string { return "sha256:" + hex.EncodeToString(c.hash.Sum(nil)) }

@@ -31,12 +31,13 @@ func (w *writer) findKey(ctx context.Context) error {
 		return nil // they refuse a key that isn't unique
 	}
 	indexes, err := w.names(ctx, "SELECT GROUP_CONCAT(column_name ORDER BY column_name) FROM information_schema.statistics"+
-		" WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ? AND non_unique = 0 GROUP BY index_name")
+		" WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ? AND non_unique = 0 GROUP BY index_name"+
+		" HAVING COUNT(column_name) = COUNT(*) AND COUNT(sub_part) = 0") // no expressions, and no prefixes
 	if err != nil {
 		return fmt.Errorf("%s: ask for the unique keys of %s: %w", w.path, w.table, err)
 	}
 	if !slices.Contains(indexes, strings.Join(slices.Sorted(slices.Values(w.key)), ",")) {
-		return fmt.Errorf("%s: %s has no unique index on %s, so rows would be there twice after a second run: make one, or name another key", w.path, w.table,
+		return fmt.Errorf("%s: %s has no unique index on the whole of %s, so a second run would add its rows again, or change others: make one, or name another key", w.path, w.table,
 			strings.Join(w.key, ", "))
 	}
 	return nil

@@ -34,6 +34,13 @@ func (f *file) env() []string {
 	return f.script.Up.Header.Env
 }
 
+func (f *file) depends() []source.Ref {
+	if f.data != nil {
+		return f.data.head.Depends
+	}
+	return f.script.Up.Header.Depends
+}
+
 func (f *file) setEnv(env []string) {
 	if f.data != nil {
 		f.data.head.Env = env
@@ -51,11 +58,13 @@ func load(fsys fs.FS, d dialect.Dialect, o *Options) ([]*file, error) {
 	all, err := loadFolder(fsys, ".", d, o)
 	errs := []error{err}
 	for _, e := range entries {
-		if !e.IsDir() || e.Name()[0] == '.' {
+		folder, err := isFolder(fsys, ".", e)
+		errs = append(errs, err)
+		if !folder {
 			continue
 		}
 		more, err := loadFolder(fsys, e.Name(), d, o)
-		errs = append(errs, err)
+		errs = append(errs, err, noFolders(fsys, e.Name()))
 		for _, f := range more {
 			if len(f.env()) > 0 && !slices.Contains(f.env(), e.Name()) {
 				errs = append(errs, fmt.Errorf("seed: %s is in the folder of the environment %s, and says env: %s: take the header out, or move it",
@@ -74,6 +83,38 @@ func load(fsys fs.FS, d dialect.Dialect, o *Options) ([]*file, error) {
 	return all, errors.Join(errs...)
 }
 
+// isFolder tells whether an entry is a folder, or a link to one, that isn't hidden.
+func isFolder(fsys fs.FS, folder string, e fs.DirEntry) (bool, error) {
+	switch {
+	case e.Name()[0] == '.':
+		return false, nil
+	case e.Type()&fs.ModeSymlink == 0:
+		return e.IsDir(), nil
+	}
+	info, err := fs.Stat(fsys, path.Join(folder, e.Name()))
+	if err != nil {
+		return false, fmt.Errorf("seed: follow the link %s: %w", path.Join(folder, e.Name()), err)
+	}
+	return info.IsDir(), nil
+}
+
+// noFolders refuses folders in the one of an environment: what is in them would never run.
+func noFolders(fsys fs.FS, env string) error {
+	entries, err := fs.ReadDir(fsys, env)
+	if err != nil {
+		return nil // loadFolder says it
+	}
+	var errs []error
+	for _, e := range entries {
+		folder, err := isFolder(fsys, env, e)
+		if errs = append(errs, err); folder {
+			errs = append(errs, fmt.Errorf("seed: %s/%s is a folder in that of an environment, where seeds aren't looked for: move its files up into %[1]s",
+				env, e.Name()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // loadFolder reads one folder.
 func loadFolder(fsys fs.FS, folder string, d dialect.Dialect, o *Options) (all []*file, err error) {
 	sub, err := fs.Sub(fsys, folder)
@@ -89,8 +130,13 @@ func loadFolder(fsys fs.FS, folder string, d dialect.Dialect, o *Options) (all [
 	errs = append(errs, err)
 	for _, e := range entries {
 		name := e.Name()
-		format := formats[path.Ext(name)]
+		ext := strings.ToLower(path.Ext(name))
+		format := formats[ext]
 		if e.IsDir() || name[0] == '.' || format == nil {
+			continue
+		}
+		if ext != path.Ext(name) {
+			errs = append(errs, fmt.Errorf("seed: %s: the extension isn't %s in lower case: rename it", path.Join(folder, name), ext))
 			continue
 		}
 		if f, err := loadData(sub, folder, name, format); err != nil {

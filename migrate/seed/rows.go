@@ -129,6 +129,9 @@ func (j *jsonList) next() (row, error) {
 		if _, err := j.dec.Token(); err != nil {
 			return row{}, fmt.Errorf("behind object %d: %w", j.n, err)
 		}
+		if _, err := j.dec.Token(); err != io.EOF {
+			return row{}, errors.Join(fmt.Errorf("there is more behind the list, which ends with object %d: a .json file is one list of objects", j.n), err)
+		}
 		return row{}, io.EOF
 	}
 	from := j.dec.InputOffset()

@@ -24,7 +24,9 @@ type Options struct {
 	Environment string
 	// Only are the seeds to run, by their versions, with what they depend on. Default: all that are pending or have changed.
 	Only []migrate.Version
-	// Production are the environments in which a seed must say that it is for them, or be in Only. Default: production, prod, live.
+	// Again runs those in Only, or all without any, even if they have run before: their tables were made anew, and the ledger doesn't know.
+	Again bool
+	// Production are the environments in which a seed must say that it is for them, or be in Only; in capitals too. Default: production, prod, live.
 	Production []string
 	// BatchRows is how many rows of a data file go into one statement, fewer if they are large. Default DefaultBatchRows.
 	BatchRows int
@@ -87,11 +89,11 @@ func New(db *sql.DB, d dialect.Dialect, opts *Options) (*Seeder, error) {
 // named lets those in Only run wherever this is.
 func (s *Seeder) named() error {
 	for _, v := range s.opts.Only {
-		i := slices.IndexFunc(s.files, func(f *file) bool { return f.version().Compare(v) == 0 })
-		if i < 0 {
+		f := s.file(v)
+		if f == nil {
 			return fmt.Errorf("seed: there is no seed %s: name one by its version, the digits at the beginning of its file", v)
 		}
-		s.files[i].setEnv(nil)
+		f.setEnv(nil)
 	}
 	return nil
 }
@@ -114,14 +116,15 @@ func (s *Seeder) source(d dialect.Dialect) migrate.Source {
 }
 
 func (s *Seeder) goal() migrate.Goal {
-	goal := migrate.Goal{Do: migrate.DoUp}
+	goal := migrate.Goal{Do: migrate.DoUp, Again: s.opts.Again}
 	for _, v := range s.opts.Only {
 		goal.Only = append(goal.Only, migrate.Ref{Source: Source, Version: v})
 	}
 	return goal
 }
 
-// Run runs the seeds that are pending, and the repeatable ones that have changed. It returns what migrate.Migrator.Run does, or ErrProduction.
+// Run runs the seeds that are pending, and the repeatable ones that have changed; with Options.Again others too. It returns what
+// migrate.Migrator.Run does, or ErrProduction.
 func (s *Seeder) Run(ctx context.Context) (*migrate.Result, error) {
 	if err := s.allowed(ctx); err != nil {
 		return nil, err
@@ -145,7 +148,7 @@ func (s *Seeder) Status(ctx context.Context) ([]migrate.Info, error) {
 
 // allowed refuses what doesn't say that it is for production.
 func (s *Seeder) allowed(ctx context.Context) error {
-	if !slices.Contains(s.opts.Production, s.opts.Environment) || len(s.opts.Only) > 0 {
+	if !s.inProduction() {
 		return nil
 	}
 	status, err := s.migrator.Status(ctx)
@@ -153,17 +156,59 @@ func (s *Seeder) allowed(ctx context.Context) error {
 		return err
 	}
 	var vague []string
-	for _, f := range s.files {
+	for _, f := range s.chosen() {
 		done := slices.ContainsFunc(status, func(i migrate.Info) bool {
 			return i.Ref.Source == Source && i.Ref.Version.Compare(f.version()) == 0 && i.State == migrate.Applied
 		})
-		if len(f.env()) == 0 && !s.isNamed(f) && !done {
+		again := s.opts.Again && len(s.opts.Only) == 0
+		if len(f.env()) == 0 && !s.isNamed(f) && (!done || again) {
 			vague = append(vague, f.path)
 		}
 	}
 	if len(vague) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: nothing was run, since these don't say where they are for: %s\nSay it at their top, as in -- env: %s (# env: in a data file), put them"+
-		" into the folder %[3]s, or name them: Options.Only (buffkit seed VERSION … --env %[3]s)", ErrProduction, strings.Join(vague, ", "), s.opts.Environment)
+	what := "these"
+	if len(s.opts.Only) > 0 {
+		what = "these, on which the named ones depend,"
+	}
+	return fmt.Errorf("%w: nothing was run, since %s don't say where they are for: %s\nSay it at their top, as in -- env: %s (# env: in a data file), put them"+
+		" into the folder %[4]s, or name them: Options.Only (buffkit seed VERSION … --env %[4]s)", ErrProduction, what, strings.Join(vague, ", "), s.opts.Environment)
+}
+
+func (s *Seeder) inProduction() bool {
+	return slices.ContainsFunc(s.opts.Production, func(name string) bool { return strings.EqualFold(name, strings.TrimSpace(s.opts.Environment)) })
+}
+
+// chosen are the seeds in Only with those that they depend on, or all.
+func (s *Seeder) chosen() (all []*file) {
+	if len(s.opts.Only) == 0 {
+		return s.files
+	}
+	var add func(v migrate.Version)
+	add = func(v migrate.Version) {
+		f := s.file(v)
+		if f == nil || slices.Contains(all, f) {
+			return
+		}
+		all = append(all, f)
+		for _, ref := range f.depends() {
+			if ref.Source == "" || ref.Source == Source {
+				add(ref.Version)
+			}
+		}
+	}
+	for _, v := range s.opts.Only {
+		add(v)
+	}
+	return all
+}
+
+// file returns the seed of a version, or nil.
+func (s *Seeder) file(v migrate.Version) *file {
+	i := slices.IndexFunc(s.files, func(f *file) bool { return f.version().Compare(v) == 0 })
+	if i < 0 {
+		return nil
+	}
+	return s.files[i]
 }

@@ -3,6 +3,7 @@ package seed
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,21 +14,31 @@ import (
 	"github.com/buffkit/buffkit/migrate/dialect"
 )
 
-// write sends the rows in batches.
+// write sends the rows, if they are still those that were planned.
 func (d *data) write(ctx context.Context, db migrate.DB, on dialect.Dialect, batchRows int) error {
-	rows, file, err := d.open()
+	t, err := d.open()
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer t.Close()
 	w := &writer{data: d, db: db, dialect: on, most: batchRows}
+	err = w.all(ctx, d.format(t.Reader, d))
+	if _, unread := io.Copy(io.Discard, t); unread == nil && t.sum.String() != d.checksum {
+		changed := fmt.Errorf("%w: %s isn't what it was when this run was planned: run it again", migrate.ErrChanged, d.path)
+		return errors.Join(changed, err)
+	}
+	return err
+}
+
+// all sends rows in batches.
+func (w *writer) all(ctx context.Context, rows rows) error {
 	for {
 		r, err := rows.next()
 		if err == io.EOF { // and no error around one: that is a file which ends too early
 			return w.flush(ctx)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", d.path, err)
+			return fmt.Errorf("%s: %w", w.path, err)
 		}
 		if err := w.add(ctx, r); err != nil {
 			return err
@@ -129,18 +140,13 @@ func (w *writer) keyOf(r row) string {
 	return b.String()
 }
 
-// arg is a value as drivers take it for a column of any type. PostgreSQL reads everything from text.
+// arg is a value as drivers take it for a column of any type. PostgreSQL reads everything from text. A number that is no int64 is text, of which
+// a column of numbers makes one, and a column of text keeps each digit.
 func (w *writer) arg(v any) any {
 	switch v := v.(type) {
 	case json.Number:
-		if w.dialect == dialect.Postgres {
-			return v.String()
-		}
-		if n, err := v.Int64(); err == nil {
+		if n, err := v.Int64(); err == nil && w.dialect != dialect.Postgres {
 			return n
-		}
-		if f, err := v.Float64(); err == nil && w.dialect == dialect.SQLite {
-			return f
 		}
 		return v.String()
 	case bool:

@@ -84,6 +84,34 @@ func TestSeedOnTheCommandLine(t *testing.T) {
 	seed("--env", "development").want(t, 1, "4_a.jsonl: line 2", "Nothing of it is left")
 }
 
+func TestSeedAgainForAnAppAndByName(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (id INTEGER PRIMARY KEY, name TEXT);\n", "1_a.down.sql", "DROP TABLE a;\n")
+	seeds := t.TempDir()
+	put(t, seeds, "1_a.csv", "# depends: app:1\n# requires-app: 2.0\nid,name\n1,one\n", "2_a.csv", "id,name\n2,two\n")
+	seed := func(more ...string) result {
+		return run(t, "", append(append([]string{"seed", "--env", "development"}, more...), "--dir", seeds, "--database", flags[3])...)
+	}
+	seed().want(t, 1, "app:1, which isn't applied", "run buffkit migrate up")
+	migrateCommand(t, flags, "up").want(t, 0)
+	seed("--app-version", "1.9").want(t, 1, "nothing was run", "needs the app from version 2.0 on")
+	seed("--app-version", "soon").want(t, 2, "is no version of an app")
+	seed("app:1").want(t, 2, "app:1 is no seed")
+	if r := seed("seed:1", "--app-version", "2.0"); r.code != 0 || len(r.lines()) != 1 {
+		t.Errorf("%d %s %s", r.code, r.stdout, r.stderr)
+	}
+	seed().want(t, 0, "up seed:2")
+	migrateCommand(t, flags, "reset", "--yes").want(t, 0, "warning: the ledger still has 2 seeds as applied", "buffkit seed --again")
+	migrateCommand(t, flags, "up").want(t, 0)
+	seed().want(t, 0, "nothing to do")
+	if r := seed("--again"); r.code != 0 || len(r.lines()) != 2 {
+		t.Errorf("%d %s %s", r.code, r.stdout, r.stderr)
+	}
+	if r := seed("--again", "2", "--dry-run"); r.code != 0 || !strings.Contains(r.stdout, "again, as asked for") || strings.Contains(r.stdout, "seed:1") {
+		t.Errorf("%d %s %s", r.code, r.stdout, r.stderr)
+	}
+}
+
 func TestGenerateMigrationOnTheCommandLine(t *testing.T) {
 	t.Parallel()
 	list := run(t, "", "generate", "migration", "--list")

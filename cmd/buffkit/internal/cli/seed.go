@@ -9,28 +9,33 @@ import (
 	"github.com/buffkit/buffkit/migrate"
 	"github.com/buffkit/buffkit/migrate/dialect"
 	"github.com/buffkit/buffkit/migrate/seed"
+	"github.com/buffkit/buffkit/migrate/source"
 	"github.com/spf13/cobra"
 )
 
 func (a *app) seed() *cobra.Command {
 	var f migrateFlags
 	var dir string
-	var status bool
+	var status, again bool
 	cmd := &cobra.Command{
 		Use:   "seed [VERSION …] --env ENVIRONMENT [flags]",
 		Short: "Fill a database with the rows it needs",
 		Long: `Run the seeds that haven't run yet, and those with the header repeatable that have changed: SQL files, and CSV, JSON and JSON lines. Those in
 the folder are for every environment, those in a folder of the environment's name for it alone.
 
-In production (production, prod, live) a seed runs only if it says that it is for it, or is named by its version.`,
+In production (production, prod, live) a seed runs only if it says that it is for it, or is named by its version.
+
+The ledger doesn't see that tables were emptied, or undone and made anew by buffkit migrate: with --again the seeds run once more.`,
 		Example: `  buffkit seed --env development --database sqlite:app.db
   buffkit seed --env development --database sqlite:app.db --dry-run
+  buffkit seed --env development --database sqlite:app.db --again
   buffkit seed 20260102 --env production --database "$DATABASE_URL"`,
 		RunE: a.run(func(cmd *cobra.Command, args []string) error {
 			opts, err := a.seedOptions(&f, dir, args)
 			if err != nil {
 				return err
 			}
+			opts.Again = again
 			return f.open(func(db *sql.DB, d dialect.Dialect) error {
 				s, err := seed.New(db, d, opts)
 				if err != nil {
@@ -47,6 +52,8 @@ In production (production, prod, live) a seed runs only if it says that it is fo
 	f.add(cmd.Flags())
 	cmd.Flags().StringVar(&dir, "dir", "seeds", "folder with the seeds")
 	cmd.Flags().BoolVar(&status, "status", false, "list the seeds and what became of them")
+	cmd.Flags().BoolVar(&again, "again", false, "run the named seeds, or all, even if they have run")
+	cmd.Flags().StringVar(&f.app, "app-version", "", "the version of the app that works with the database, for seeds with requires-app:")
 	dryRun(cmd, &f)
 	return cmd
 }
@@ -59,7 +66,10 @@ func (a *app) seedOptions(f *migrateFlags, dir string, versions []string) (*seed
 	if err != nil {
 		return nil, err
 	}
-	shared.Hooks = a.migrateHooks()
+	if _, err := source.ParseAppVersion(f.app); err != nil && f.app != "" {
+		return nil, usagef("--app-version: %w", err)
+	}
+	shared.AppVersion, shared.Hooks = f.app, a.migrateHooks()
 	shared.Logger = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, usagef("there is no folder %s with seeds: make it, or give --dir", dir)
@@ -69,6 +79,9 @@ func (a *app) seedOptions(f *migrateFlags, dir string, versions []string) (*seed
 		r, err := ref(v)
 		if err != nil {
 			return nil, err
+		}
+		if r.Source != "" && r.Source != seed.Source {
+			return nil, usagef("%s is no seed, but a migration of the source %s: name a seed by its version, the digits at the beginning of its file", r, r.Source)
 		}
 		opts.Only = append(opts.Only, r.Version)
 	}
