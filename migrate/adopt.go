@@ -2,7 +2,9 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,12 +13,43 @@ type Adoption struct {
 	Source  string // default: the first one
 	Origin  string // the tool, kept in the ledger
 	Applied []Adopted
+	// Again reads Applied once more. Adopt calls it under the lock, in the transaction that writes the rows, and refuses if there are other versions by
+	// then: the tool doesn't know our lock. Nil: nobody looks again.
+	Again func(ctx context.Context, db DB) ([]Adopted, error)
 }
 
 // Adopted is a migration that another tool has applied.
 type Adopted struct {
 	Version Version
 	At      time.Time // zero: the tool didn't keep it
+}
+
+// Foreign is what the FS of a Source may be besides: the folder of another tool, as an *adopt.Dir is.
+type Foreign interface {
+	// Unadopted returns what is wrong if the tool itself has applied migrations to the database that the source has, nil if it hasn't. It is called when
+	// an up is planned and the ledger knows nothing of the source, and again under the lock. It must change nothing. The error is that of looking, and
+	// stops the plan too.
+	Unadopted(ctx context.Context, db DB, has func(Version) bool) (*Problem, error)
+}
+
+// checkUnadopted refuses to run what another tool has applied.
+func (p *planner) checkUnadopted() error {
+	for _, s := range p.m.opts.Sources {
+		folder, ok := s.FS.(Foreign)
+		if !ok || slices.ContainsFunc(p.book.rows, func(r *row) bool { return r.ref.Source == s.Name }) {
+			continue
+		}
+		has := func(v Version) bool { return p.files.get(Ref{Source: s.Name, Version: v}) != nil }
+		problem, err := folder.Unadopted(p.ctx, p.q, has)
+		if err != nil {
+			return fmt.Errorf("migrate: look whether another tool has applied migrations of %s: %w", s.Name, err)
+		}
+		if problem != nil {
+			problem.Msg = s.Name + ": " + problem.Msg
+			p.problems = append(p.problems, *problem)
+		}
+	}
+	return nil
 }
 
 // AdoptResult is what Adopt has written, or would.
@@ -29,6 +62,9 @@ type AdoptResult struct {
 // Adopt writes rows to the ledger for what another tool has applied, and runs nothing. All or none are written. It refuses a source of which
 // the ledger knows anything, a version that has no file unless Options.AllowMissing is set, and whatever Up would refuse of the migrations
 // that are pending then: the error is a *PlanError. So after it Up goes on, and Down goes back through the files of the other tool.
+//
+// Stop the other tool first: it doesn't know our lock. ErrUnclear means that the connection was lost at COMMIT, and it couldn't be found out
+// whether the rows were written.
 func (m *Migrator) Adopt(ctx context.Context, what Adoption) (*AdoptResult, error) {
 	files := m.load()
 	if _, err := m.checkAdoption(ctx, what, files); err != nil { // before a ledger is made
@@ -73,6 +109,7 @@ func (m *Migrator) checkAdoption(ctx context.Context, what Adoption, files *set)
 
 // adoption is one that was checked.
 type adoption struct {
+	what   Adoption
 	rows   []*row
 	downs  []*script // beside the rows
 	result *AdoptResult
@@ -100,7 +137,7 @@ func (m *Migrator) adoption(ctx context.Context, what Adoption, files *set, l *l
 			return nil, fmt.Errorf("migrate: adopt: the ledger has %s already: adopting is for a source that it doesn't know", r.ref)
 		}
 	}
-	a := &adoption{result: &AdoptResult{Rows: []Info{}, Pending: []Ref{}}}
+	a := &adoption{what: what, result: &AdoptResult{Rows: []Info{}, Pending: []Ref{}}}
 	if err := p.adopt(what, a); err != nil {
 		return nil, err
 	}
@@ -123,6 +160,10 @@ func (p *planner) adopt(what Adoption, a *adoption) error {
 	for _, applied := range what.Applied {
 		ref := Ref{Source: what.Source, Version: applied.Version}
 		mig := p.files.own(ref)
+		if other := p.book.get(ref); other != nil {
+			return fmt.Errorf("migrate: adopt: %s has applied the version %s twice, as %s too: correct its ledger, where one number must be one migration",
+				what.Origin, applied.Version, other.ref.Version)
+		}
 		r := &row{ref: ref, seq: seq, state: Applied, at: now(), origin: limit(what.Origin, 64), runner: limit(p.m.runner, 255)}
 		if !applied.At.IsZero() {
 			r.at = applied.At.UTC().Format(timeLayout)
@@ -162,14 +203,53 @@ func (r *run) adopt(ctx context.Context, a *adoption) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	if err := r.insertAll(ctx, a); err != nil {
+	err := r.sameStill(ctx, a.what)
+	if err == nil {
+		err = r.insertAll(ctx, a)
+	}
+	if err != nil {
 		r.rollback(ctx)
 		return fmt.Errorf("migrate: adopt: %w", err)
 	}
 	if err := r.commit(ctx); err != nil {
-		r.rollback(ctx)
-		return fmt.Errorf("migrate: adopt: %w", err)
+		return r.adopted(ctx, a, err)
 	}
+	return nil
+}
+
+// sameStill looks whether the other tool has gone on meanwhile.
+func (r *run) sameStill(ctx context.Context, what Adoption) error {
+	if what.Again == nil {
+		return nil
+	}
+	bounded, cancel := own(ctx)
+	defer cancel()
+	now, err := what.Again(bounded, r.conn)
+	if err != nil {
+		return fmt.Errorf("read again what %s has applied: %w", what.Origin, err)
+	}
+	if !slices.EqualFunc(what.Applied, now, func(a, b Adopted) bool { return a.Version.Compare(b.Version) == 0 }) {
+		return fmt.Errorf("%s went on meanwhile: it had applied %s, and now it is %d. Stop whatever runs it, and adopt again", what.Origin,
+			count(len(what.Applied), "migration"), len(now))
+	}
+	return nil
+}
+
+// adopted finds out what became of a COMMIT that returned an error.
+func (r *run) adopted(ctx context.Context, a *adoption, cause error) error {
+	var c *commitError
+	if !errors.As(cause, &c) { // it wasn't sent, or SQLite says that it is still open
+		r.rollback(ctx)
+		return fmt.Errorf("migrate: adopt: %w", cause)
+	}
+	b, err := r.settle(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("migrate: adopt: %w: COMMIT, since the connection was lost. Look at status, and adopt again if it says pending: %w", ErrUnclear, errors.Join(cause, err))
+	case len(a.rows) > 0 && b.get(a.rows[0].ref) == nil:
+		return fmt.Errorf("migrate: adopt: nothing was written: %w", cause)
+	}
+	r.m.log.WarnContext(ctx, "migrate: the connection was lost at COMMIT, which took effect", "adopted", len(a.rows), "err", cause)
 	return nil
 }
 

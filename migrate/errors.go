@@ -34,7 +34,8 @@ var (
 	ErrLockLost = errors.New("migrate: the lock was lost")
 	// ErrPooler: a pooler in transaction mode stands in front of the server, and Options.Lock isn't LeaseLock. Nothing was run.
 	ErrPooler = errors.New("migrate: a pooler is in the way")
-	// ErrUnclear: a statement may have been executed or not, and only you can find out. The error is an *UnclearError.
+	// ErrUnclear: a statement may have been executed or not, and only you can find out. The error of a run is an *UnclearError; of Adopt
+	// the statement is COMMIT.
 	ErrUnclear = errors.New("migrate: unclear whether a statement was executed")
 	// ErrChanged: a file changed between the plan and the run.
 	ErrChanged = errors.New("migrate: the file changed while it ran")
@@ -44,6 +45,8 @@ var (
 	ErrCheck = errors.New("migrate: refused by a check")
 	// ErrSquash: migrations can't be squashed, or a database has a part of those that were.
 	ErrSquash = errors.New("migrate: squash")
+	// ErrUnadopted: another tool has applied migrations of a source, by its own ledger, and ours knows nothing of it. See Adopt.
+	ErrUnadopted = errors.New("migrate: applied by another tool")
 	// ErrForeignKeys: a migration of SQLite would leave rows that refer to nothing.
 	ErrForeignKeys = errors.New("migrate: broken references")
 )

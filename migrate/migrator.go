@@ -27,7 +27,7 @@ type Source struct {
 	// Name is part of the key under which the ledger knows a migration, and of what other migrations depend on. Letters, digits
 	// and any of "._/-". Default DefaultSource.
 	Name string
-	// FS holds the files: an embed.FS, os.DirFS, fs.Sub of one. May be nil if there is Go.
+	// FS holds the files: an embed.FS, os.DirFS, fs.Sub of one. May be nil if there is Go. See Foreign for one of another tool.
 	FS fs.FS
 	// Go are migrations that are code.
 	Go []GoMigration
@@ -63,7 +63,8 @@ type GoMigration struct {
 	Path string
 }
 
-// DB is what a migration in Go talks to. It is good until the function returns, and for one call at a time.
+// DB is what a migration in Go, and whoever else is asked during a run, talks to. It is good until the function returns, and for one call
+// at a time. A *sql.DB is one too.
 type DB interface {
 	// ExecContext is that of database/sql.
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)

@@ -8,6 +8,9 @@ import (
 
 // up plans what is pending. What was begun goes first: a down is finished, and its migration is pending then.
 func (p *planner) up() error {
+	if err := p.checkUnadopted(); err != nil {
+		return err
+	}
 	for _, r := range slices.Backward(p.book.rows) {
 		if r.state == Undoing && p.ours(r.ref) {
 			if _, err := p.undo(r); err != nil {

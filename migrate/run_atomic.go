@@ -114,27 +114,34 @@ func (a *attempt) record(ctx context.Context) error {
 	return a.l.insert(ctx, a.conn, row, down, a.times)
 }
 
-// committed finds out what became of a COMMIT that returned an error. The new connection gets the lock for the work only when the old one
-// has ended in the server.
+// settle reads the ledger behind a COMMIT that returned an error. The new connection gets the lock for the work only when the old one has
+// ended in the server.
+func (r *run) settle(ctx context.Context) (*book, error) {
+	bounded, cancel := own(ctx)
+	defer cancel()
+	if !r.m.server.cancels() || r.alive(bounded) {
+		r.rollback(bounded)
+		return r.l.read(bounded, r.conn)
+	}
+	if r.pooled() {
+		return nil, errPooled
+	}
+	if err := r.connect(bounded); err != nil {
+		return nil, err
+	}
+	return r.l.read(bounded, r.conn)
+}
+
+var errPooled = errors.New("behind a pooler nobody can tell whether the old connection has ended")
+
+// committed finds out what became of a COMMIT that returned an error.
 func (a *attempt) committed(ctx context.Context, cause error) error {
 	var c *commitError
 	if !errors.As(cause, &c) { // it wasn't sent, or SQLite says that it is still open
 		a.rollback(ctx)
 		return a.fail(LeftNothing, cause)
 	}
-	bounded, cancel := own(ctx)
-	defer cancel()
-	if a.m.server.cancels() && !a.alive(bounded) {
-		if a.pooled() {
-			return a.fail(LeftUnclear, cause)
-		}
-		if err := a.connect(bounded); err != nil {
-			return a.fail(LeftUnclear, errors.Join(cause, err))
-		}
-	} else {
-		a.rollback(bounded)
-	}
-	b, err := a.l.read(bounded, a.conn)
+	b, err := a.settle(ctx)
 	if err != nil {
 		return a.fail(LeftUnclear, errors.Join(cause, err))
 	}

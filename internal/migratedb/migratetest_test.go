@@ -139,6 +139,18 @@ func TestFaultsComesThroughEachLostConnection(t *testing.T) {
 	})
 }
 
+func TestFaultsEndsWhenNoDatabaseIsToBeHadAnyMore(t *testing.T) {
+	t.Parallel()
+	good, count := opener(t, onSQLite)
+	open := func() (*sql.DB, error) {
+		if *count == 4 {
+			return nil, errors.New("no more of them")
+		}
+		return good()
+	}
+	wants(t, migratetest.Faults(t.Context(), open, onSQLite.dialect, testOptions(t, "1_users.up.sql", "CREATE TABLE users (id int);\n")), "on the way to statement 4", "no more of them")
+}
+
 // A migration in Go that has transactions of its own can't be known after a fault, and one that isn't repeatable is found.
 func TestFaultsFindsWhatIsDoneTwice(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -292,6 +293,38 @@ func toldTheTruth(t *testing.T, db *sql.DB, n int64, failed *migrate.StepError) 
 	if !right {
 		t.Fatalf("at %d, it says that it left %s, %d statements done; t is there: %v, with %d rows, u: %v: %v", n, failed.Left, failed.Done, table, rows, second, failed)
 	}
+}
+
+// Where a connection of SQLite breaks the runner has no other, so it must not claim to know.
+func TestAnAdoptionWhoseCommitIsLostIsFoundOut(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		driverName, dsn := on.fresh(t)
+		var due, lost atomic.Bool
+		w := &wire{lose: func(_ int64, query string) bool {
+			return query == "COMMIT" && due.Load() && lost.CompareAndSwap(false, true)
+		}}
+		db, err := w.open(driverName, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		opts := of(files("1_a.up.sql", "CREATE TABLE a (n int);", "2_b.up.sql", "CREATE TABLE b (n int);"))
+		m := migrator(t, on, db, opts)
+		what := migrate.Adoption{Origin: "goose", Applied: []migrate.Adopted{{Version: "1"}}}
+		what.Again = func(context.Context, migrate.DB) ([]migrate.Adopted, error) {
+			due.Store(true)
+			return what.Applied, nil
+		}
+		if _, err := m.Adopt(t.Context(), what); on.dialect == dialect.SQLite && !errors.Is(err, migrate.ErrUnclear) || on.dialect != dialect.SQLite && err != nil {
+			t.Errorf("%v", err)
+		}
+		if !lost.Load() {
+			t.Fatal("no COMMIT was lost")
+		}
+		if infos, err := migrator(t, on, openDB(t, driverName, dsn), opts).Status(t.Context()); err != nil || len(infos) != 2 || infos[0].State != migrate.Applied || infos[0].Origin != "goose" || infos[1].State != migrate.Pending {
+			t.Errorf("%+v, %v", infos, err)
+		}
+	})
 }
 
 // An answer to COMMIT that gets lost leaves the client in the dark: the runner finds out, and tells what is.

@@ -11,6 +11,10 @@ import (
 	"github.com/buffkit/buffkit/migrate"
 	"github.com/buffkit/buffkit/migrate/adopt"
 	"github.com/buffkit/buffkit/migrate/dialect"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+	bunmigrate "github.com/uptrace/bun/migrate"
 )
 
 // eachPeer runs a test for each tool on each database that it knows, when the tool has applied two of four migrations.
@@ -91,6 +95,108 @@ func TestUpGoesOnWhereThePeerStopped(t *testing.T) {
 			t.Errorf("the old ledger changed:\n%s\n%s", before, after)
 		}
 	})
+}
+
+func TestUpBeforeAdoptIsRefused(t *testing.T) {
+	t.Parallel()
+	eachPeer(t, func(t *testing.T, p peer, on *database) {
+		a := open(t, p, on)
+		refused := func(says string) {
+			t.Helper()
+			if _, err := a.Up(t.Context()); !errors.Is(err, migrate.ErrUnadopted) || !strings.Contains(err.Error(), says) {
+				t.Errorf("%v", err)
+			}
+		}
+		refused("adopt first: buffkit migrate adopt --from " + string(p.tool))
+		if has(t, on.DB, migrate.DefaultTable) {
+			t.Error("there is a ledger")
+		}
+		if _, err := a.Adopt(t.Context(), a.history.Adoption("")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Reset(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		refused("drop the table " + p.ledger)
+		mustExec(t, on.DB, "DROP TABLE "+p.ledger)
+		if res, err := a.Up(t.Context()); err != nil || len(res.Steps) != 4 {
+			t.Errorf("%+v %v", res, err)
+		}
+	})
+}
+
+func TestAToolThatGoesOnMeanwhileIsNoticed(t *testing.T) {
+	t.Parallel()
+	for _, d := range everywhere {
+		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
+			on, p := newDatabase(t, d), peers[0]
+			if err := p.migrate(t, on, folderOf(p.tool, d, 4)); err != nil {
+				t.Fatal(err)
+			}
+			a := open(t, p, on)
+			mustExec(t, on.DB, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (3, true)")
+			if _, err := a.Adopt(t.Context(), a.history.Adoption("")); err == nil || !strings.Contains(err.Error(), "goose went on meanwhile: it had applied 2 migrations, and now it is 3") {
+				t.Errorf("%v", err)
+			}
+			infos, err := a.Status(t.Context())
+			if err != nil || slices.ContainsFunc(infos, func(i migrate.Info) bool { return i.State != migrate.Pending }) {
+				t.Errorf("rows were written: %+v, %v", infos, err)
+			}
+		})
+	}
+}
+
+func TestBunsLockIsFoundBesideItsLedger(t *testing.T) {
+	t.Parallel()
+	for _, locks := range []string{"bun_migration_locks", "admin.bun_migration_locks"} {
+		t.Run(locks, func(t *testing.T) {
+			t.Parallel()
+			on := newDatabase(t, dialect.Postgres)
+			mustExec(t, on.DB, "CREATE SCHEMA admin")
+			m := bunmigrate.NewMigrator(bun.NewDB(on.again(t, ""), pgdialect.New()), bunmigrate.NewMigrations(),
+				bunmigrate.WithTableName("admin.bun_migrations"), bunmigrate.WithLocksTableName(locks))
+			if err := m.Init(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			dir, err := adopt.Open(folderOf(adopt.Bun, on.dialect, 4), adopt.Bun, on.dialect)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opts := &adopt.Options{Table: "admin.bun_migrations"}
+			if _, err := dir.History(t.Context(), on.DB, opts); err != nil {
+				t.Errorf("without a lock: %v", err)
+			}
+			if err := m.Lock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := dir.History(t.Context(), on.DB, opts); err == nil || !strings.Contains(err.Error(), "bun holds its lock") || !strings.Contains(err.Error(), "DELETE FROM "+locks) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestTwoMigrationsOfOneNumberAreNamed(t *testing.T) {
+	t.Parallel()
+	on := newDatabase(t, dialect.SQLite)
+	mustExec(t, on.DB, "CREATE TABLE gorp_migrations (id varchar(255) PRIMARY KEY, applied_at datetime)", "INSERT INTO gorp_migrations VALUES ('1-a.sql', '2024-01-01'), ('01-b.sql', '2024-01-02')")
+	dir, err := adopt.Open(folderOf(adopt.SQLMigrate, on.dialect, 4), adopt.SQLMigrate, on.dialect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = dir.History(t.Context(), on.DB, nil)
+	if err == nil || !strings.Contains(err.Error(), `the ids "1-a.sql" and "01-b.sql" have one number`) || strings.Contains(err.Error(), "delete one of the rows") {
+		t.Errorf("%v", err)
+	}
+	m, err := migrate.New(on.DB, on.dialect, &migrate.Options{Sources: []migrate.Source{{FS: dir}}, AllowMissing: true, Logger: quiet(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.Adopt(t.Context(), migrate.Adoption{Origin: "sql-migrate", Applied: []migrate.Adopted{{Version: "1"}, {Version: "01"}}})
+	if err == nil || !strings.Contains(err.Error(), "sql-migrate has applied the version 01 twice, as 1 too") {
+		t.Errorf("%v", err)
+	}
 }
 
 func versionsOf(res *migrate.AdoptResult) (all []string) {

@@ -11,6 +11,9 @@
 // becomes two, names get the underscore they lack. Line numbers stay. So new migrations can go on in the tool's format, or in
 // ours beside it; or os.CopyFS(folder, dir) writes all of them in ours, with the same checksums, and the tool's folder isn't needed any more.
 //
+// Stop the tool before you adopt: it knows nothing of our lock. Adopt reads its ledger once more under that lock, and refuses if it isn't the same. And until
+// a Dir is adopted an up refuses to run what its tool has applied, by its ledger at the place that is its default.
+//
 // The tool's ledger is only read: it stays what it was, and going back to the tool is possible until something more is applied.
 //
 //	tool            files                                    ledger

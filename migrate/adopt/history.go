@@ -3,6 +3,7 @@ package adopt
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,16 +20,43 @@ type History struct {
 	Applied []migrate.Adopted // in the order in which they were applied, as far as the ledger knows it
 	// Notes are what the ledger can't know, and you should look at.
 	Notes []string
+
+	again func(ctx context.Context, db migrate.DB) ([]migrate.Adopted, error)
 }
 
-// Adoption is what Migrator.Adopt takes. The source is that of the Dir, "" for the first one.
+// Adoption is what Migrator.Adopt takes, which reads the ledger once more. The source is that of the Dir, "" for the first one.
 func (h *History) Adoption(source string) migrate.Adoption {
-	return migrate.Adoption{Source: source, Origin: string(h.Tool), Applied: h.Applied}
+	return migrate.Adoption{Source: source, Origin: string(h.Tool), Applied: h.Applied, Again: h.again}
+}
+
+// Unadopted refuses to run again what the tool itself has applied, by its ledger where it keeps that by default. It makes a Dir a
+// migrate.Foreign, which only an up of the runner asks.
+func (d *Dir) Unadopted(ctx context.Context, db migrate.DB, has func(migrate.Version) bool) (*migrate.Problem, error) {
+	h, err := d.History(ctx, db, nil)
+	if errors.Is(err, ErrNoLedger) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for _, a := range h.Applied {
+		if has(a.Version) {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return &migrate.Problem{Err: migrate.ErrUnadopted,
+		Msg: fmt.Sprintf("%s has applied %d of these migrations, by its ledger %s, and they would run again, since ours knows none of them", d.tool, n, h.Table),
+		Hint: fmt.Sprintf("adopt first: buffkit migrate adopt --from %s --dir …, or Migrator.Adopt in a program;"+
+			" if they were adopted once and undone since, that ledger isn't true any more: drop the table %s", d.tool, h.Table)}, nil
 }
 
 // History reads the tool's ledger. It fails with what to do first if the tool was stopped in the middle: golang-migrate's dirty version, a lock that
-// bun has left.
-func (d *Dir) History(ctx context.Context, db *sql.DB, opts *Options) (*History, error) {
+// bun has left. What it says holds for as long as nobody runs the tool.
+func (d *Dir) History(ctx context.Context, db migrate.DB, opts *Options) (*History, error) {
 	t, err := look(ctx, db, d.dialect, opts.table(d.tool))
 	switch {
 	case err != nil:
@@ -42,6 +70,13 @@ func (d *Dir) History(ctx context.Context, db *sql.DB, opts *Options) (*History,
 	r := &reader{ctx: ctx, db: db, dir: d, table: t, history: &History{Tool: d.tool, Table: t.name}}
 	if err := r.read(); err != nil {
 		return nil, err
+	}
+	r.history.again = func(ctx context.Context, db migrate.DB) ([]migrate.Adopted, error) {
+		h, err := d.History(ctx, db, &Options{Table: t.name})
+		if err != nil {
+			return nil, err
+		}
+		return h.Applied, nil
 	}
 	return r.history, nil
 }
@@ -59,7 +94,7 @@ func insteadOf(t *table) string {
 // reader reads one ledger.
 type reader struct {
 	ctx     context.Context
-	db      *sql.DB
+	db      migrate.DB
 	dir     *Dir
 	table   *table
 	history *History
@@ -204,6 +239,7 @@ func (r *reader) tern() error {
 
 // sqlMigrate keeps the names of files.
 func (r *reader) sqlMigrate() error {
+	ids := map[string]string{} // by number
 	return r.each("id, applied_at", "applied_at, id", func(rows *sql.Rows) error {
 		var id string
 		var at any
@@ -214,6 +250,12 @@ func (r *reader) sqlMigrate() error {
 		if match == nil {
 			return fmt.Errorf("the id %q has no number at its beginning, which a version needs: rename it there and its file, as in 0001-%[1]s", id)
 		}
+		number := strings.TrimLeft(match[1], "0")
+		if other, twice := ids[number]; twice {
+			return fmt.Errorf("the ids %q and %q have one number, which sql-migrate allows and a version can't be: give one of them another number, there and in the name of its file",
+				other, id)
+		}
+		ids[number] = id
 		r.add(source.Version(match[1]), moment(at))
 		return nil
 	})
@@ -240,8 +282,11 @@ func (r *reader) bun() error {
 		r.add(v, moment(at))
 		return nil
 	})
-	if err != nil || len(r.history.Applied) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(r.history.Applied) == 0 {
+		return r.bunLocks()
 	}
 	r.note("bun writes its row before a migration runs, so one that failed looks applied: look whether the last group (%d) is whole in the database", last)
 	if group > 1 {
@@ -250,19 +295,26 @@ func (r *reader) bun() error {
 	return r.bunLocks()
 }
 
+// bunLocks looks for bun's lock where it is by default, and beside the ledger, where that is in another schema.
 func (r *reader) bunLocks() error {
-	t, err := look(r.ctx, r.db, r.dir.dialect, "bun_migration_locks")
+	const locks = "bun_migration_locks"
+	schema, plain, qualified := strings.Cut(r.table.name, ".")
+	if err := r.bunLock(locks, r.table.name); err != nil || !qualified {
+		return err
+	}
+	return r.bunLock(schema+"."+locks, r.table.name, plain)
+}
+
+// bunLock looks in one table of locks for that of a ledger, under the names that the ledger may have there.
+func (r *reader) bunLock(table string, names ...string) error {
+	t, err := look(r.ctx, r.db, r.dir.dialect, table)
 	if err != nil || len(t.columns) == 0 {
 		return err
 	}
 	locks := &reader{ctx: r.ctx, db: r.db, dir: r.dir, table: t}
-	_, name, qualified := strings.Cut(r.table.name, ".")
-	if !qualified {
-		name = r.table.name
-	}
 	return locks.each("table_name", "", func(rows *sql.Rows) error {
 		var held string
-		if err := rows.Scan(&held); err != nil || held != name {
+		if err := rows.Scan(&held); err != nil || !slices.Contains(names, held) {
 			return err
 		}
 		return fmt.Errorf("bun holds its lock: wait for the program that migrates, or, if it died, look what it left, then: DELETE FROM %s", t.name)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/buffkit/buffkit/migrate"
 	"github.com/buffkit/buffkit/migrate/dialect"
 )
 
@@ -23,7 +24,7 @@ type table struct {
 }
 
 // look reads the columns of a table, NAME or SCHEMA.NAME, without the table's rows.
-func look(ctx context.Context, db *sql.DB, d dialect.Dialect, name string) (*table, error) {
+func look(ctx context.Context, db migrate.DB, d dialect.Dialect, name string) (*table, error) {
 	schema, plain, qualified := strings.Cut(name, ".")
 	if !qualified {
 		schema, plain = "", name

@@ -40,6 +40,8 @@ func Faults(ctx context.Context, open func() (*sql.DB, error), d dialect.Dialect
 				where = fmt.Sprintf("the answer of statement %d lost, %s", n, f.last)
 			}
 			switch {
+			case !f.fired && err != nil: // it never came to the fault
+				found = append(found, fmt.Errorf("migratetest: on the way to statement %d: %w", n, err))
 			case !f.fired:
 			case err != nil:
 				found = append(found, fmt.Errorf("migratetest: %s: %w", where, err))
@@ -80,13 +82,13 @@ func (o *outcome) compare(where string, got *outcome) error {
 
 // run applies the migrations with a fault at statement n, and then without; n = 0 is no fault.
 func (f *faults) run(ctx context.Context, n int, behind bool) (out *outcome, err error) {
+	f.fired, f.last = false, ""
 	db, err := f.open()
 	if err != nil {
 		return nil, fmt.Errorf("open a database: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	cut := &cutter{db: db, at: int64(n), behind: behind}
-	f.fired = false
 	if n > 0 {
 		faulty := sql.OpenDB(cut)
 		err := f.up(ctx, faulty)

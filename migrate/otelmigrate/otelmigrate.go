@@ -16,13 +16,14 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 )
 
 // Options of New. nil and zero fields mean the defaults.
 type Options struct {
-	// QueryText adds the text of each statement as db.query.text. Off by default: data may be in it.
+	// QueryText adds the text of each statement as db.query.text, and errors and waits in full, with the statement's line and the server's message. Off
+	// by default, since data may be in them: then an error is the migration, the statement's number, its place in the file, what kind of error it is
+	// and the server's code.
 	QueryText bool
 }
 
@@ -59,7 +60,7 @@ func (s *Spans) Run(ctx context.Context, m *migrate.Migrator, goal migrate.Goal)
 	if res != nil {
 		span.SetAttributes(attribute.Int("migrate.steps", len(res.Steps)), attribute.Int64("migrate.lock_wait_ms", res.Waited.Milliseconds()))
 	}
-	failed(span, err)
+	s.failed(span, err)
 	return res, err
 }
 
@@ -77,18 +78,15 @@ func system(dialect string) attribute.KeyValue {
 	return attribute.String("db.system.name", dialect)
 }
 
-func failed(span trace.Span, err error) {
-	if err != nil {
-		span.RecordError(err)
-		span.SetStatus(codes.Error, err.Error())
-	}
-}
-
 // Hooks returns hooks for Options.Hooks, which also call those of next.
 func (s *Spans) Hooks(next migrate.Hooks) migrate.Hooks {
 	h := next
 	h.Waiting = func(holder migrate.Holder) {
-		s.event("waiting for another runner", attribute.String("migrate.lock_holder", holder.String()))
+		told := holder
+		if !s.opts.QueryText {
+			told.Statement = ""
+		}
+		s.event("waiting for another runner", attribute.String("migrate.lock_holder", told.String()))
 		call(next.Waiting, holder)
 	}
 	h.Began = func(step *migrate.Step) {
@@ -100,7 +98,11 @@ func (s *Spans) Hooks(next migrate.Hooks) migrate.Hooks {
 		call(next.Statement, p)
 	}
 	h.Retrying = func(r migrate.Retry) {
-		s.event("trying again", attribute.Int("migrate.attempt", r.Attempt), attribute.StringSlice("migrate.blockers", r.Blockers))
+		attributes := []attribute.KeyValue{attribute.Int("migrate.attempt", r.Attempt)}
+		if s.opts.QueryText { // a blocker's line ends in what it runs
+			attributes = append(attributes, attribute.StringSlice("migrate.blockers", r.Blockers))
+		}
+		s.event("trying again", attributes...)
 		call(next.Retrying, r)
 	}
 	h.Ended = func(step *migrate.Step, res migrate.StepResult, err error) {
@@ -152,7 +154,7 @@ func (s *Spans) sent(p migrate.Progress) {
 		if p.Rows >= 0 {
 			s.statement.SetAttributes(attribute.Int64("migrate.rows", p.Rows))
 		}
-		failed(s.statement, p.Err)
+		s.failed(s.statement, p.Err)
 		s.statement.End()
 		s.statement = nil
 	}
@@ -166,7 +168,7 @@ func (s *Spans) ended(res migrate.StepResult, err error) {
 	}
 	span := trace.SpanFromContext(s.step)
 	span.SetAttributes(attribute.Int64("migrate.rows", res.Rows), attribute.Int("migrate.attempts", res.Attempts))
-	failed(span, err)
+	s.failed(span, err)
 	span.End()
 	s.step = nil
 }

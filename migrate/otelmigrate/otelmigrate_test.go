@@ -2,6 +2,8 @@ package otelmigrate_test
 
 import (
 	"database/sql"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -98,5 +100,40 @@ func TestAFailureIsOnEachSpanThatItEnds(t *testing.T) {
 	}
 	if text := attributes(spans["statement"])["db.query.text"]; text != "INSERT INTO nowhere VALUES (1)" {
 		t.Errorf("%q", text)
+	}
+}
+
+func TestNoDataIsInASpanUnlessItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"1_a.up.sql": "CREATE TABLE a (n text UNIQUE);\nINSERT INTO a VALUES ('secret');\nINSERT INTO a VALUES ('secret');"}
+	spans, all, err := migrated(t, nil, migrate.Hooks{}, files)
+	if err == nil || !strings.Contains(err.Error(), "secret") {
+		t.Fatalf("it should have failed with the statement's line: %v", err)
+	}
+	for _, s := range all {
+		if text := fmt.Sprintf("%+v %+v %+v", s.Status, s.Events, s.Attributes); strings.Contains(text, "secret") || strings.Contains(text, "INSERT") {
+			t.Errorf("%s shows it: %s", s.Name, text)
+		}
+	}
+	const want = "up of app:1 failed at statement 3 of 3: 1_a.up.sql:3:1: the server's code 2067" // SQLITE_CONSTRAINT_UNIQUE
+	for _, name := range []string{"migrate up", "up app:1"} {
+		if got := spans[name].Status.Description; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got := attributes(spans["up app:1"])["db.response.status_code"]; got != "2067" {
+		t.Errorf("the code %q", got)
+	}
+	spans, _, _ = migrated(t, &otelmigrate.Options{QueryText: true}, migrate.Hooks{}, files)
+	if got := spans["up app:1"].Status.Description; !strings.Contains(got, "INSERT INTO a VALUES ('secret')") {
+		t.Errorf("asked for, it isn't there: %q", got)
+	}
+}
+
+func TestAPlanThatIsRefusedIsASpanWithoutItsText(t *testing.T) {
+	t.Parallel()
+	spans, _, err := migrated(t, nil, migrate.Hooks{}, map[string]string{"1_a.up.sql": "INSERT INTO a VALUES ('secret);"})
+	if got := spans["migrate up"].Status.Description; err == nil || strings.Contains(got, "secret") || !strings.HasPrefix(got, "nothing was run, problems of the plan: 1: 1_a.up.sql:1:") {
+		t.Errorf("%q, %v", got, err)
 	}
 }

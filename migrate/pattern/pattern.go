@@ -82,6 +82,9 @@ func All() []Pattern { return slices.Clone(patterns) }
 type File struct {
 	Name string // without version and extension
 	Text string
+	// When is what must be so before it may be applied, as "no release reads it any more"; "" for at once, behind those before it. Keep such a file out of
+	// the folder until then: an up applies all that are there.
+	When string
 }
 
 // ErrLacks: the database doesn't have it. The error says what to do instead.
@@ -120,12 +123,13 @@ func Write(name string, d dialect.Dialect, p Params) ([]File, error) {
 	return cut(b.String()), nil
 }
 
-// cut takes the files apart, each below a line ==== NAME.
+// cut takes the files apart, each below a line ==== NAME or ==== NAME when WHEN.
 func cut(text string) (files []File) {
 	for part := range strings.SplitSeq("\n"+text, "\n==== ") {
 		name, body, _ := strings.Cut(part, "\n")
 		if body = strings.Trim(body, "\n"); body != "" {
-			files = append(files, File{strings.TrimSpace(name), body + "\n"})
+			name, when, _ := strings.Cut(strings.TrimSpace(name), " when ")
+			files = append(files, File{name, body + "\n", when})
 		}
 	}
 	return files

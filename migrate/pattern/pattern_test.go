@@ -118,6 +118,19 @@ func TestEachPatternIsReadAndPassesTheLinter(t *testing.T) {
 	}
 }
 
+func TestWhatMustWaitForAReleaseSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, d := range dialect.All() {
+		files, err := pattern.Write("rename-column", d, params("rename-column"))
+		if err != nil || len(files) != 3 {
+			t.Fatalf("%d files, %v", len(files), err)
+		}
+		if files[0].When != "" || files[1].When != "" || files[2].When != "no release reads or writes title any more" || files[2].Name != "rename_orders_title_3_contract" {
+			t.Errorf("%s: %q, %q, %q of %s", d, files[0].When, files[1].When, files[2].When, files[2].Name)
+		}
+	}
+}
+
 func TestWrongParamsAreToldWithTheFlagToGive(t *testing.T) {
 	t.Parallel()
 	for _, p := range pattern.All() {

@@ -6,14 +6,18 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/buffkit/buffkit/cmd/buffkit/internal/cli"
 )
 
 func TestEveryCommandExplainsItself(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "serve", "publish", "subscribe", "token", "demo", "version", "migrate", "migrate up",
-		"migrate down", "migrate redo", "migrate reset", "migrate status", "migrate version", "migrate validate", "migrate baseline", "migrate repair",
-		"migrate wait", "migrate create"} {
-		args := strings.Fields(command + " --help")
+	all := cli.Commands()
+	if len(all) < 25 {
+		t.Fatalf("only %q were found", all)
+	}
+	for _, command := range all {
+		args := append(command, "--help")
 		r := run(t, "", args...)
 		r.want(t, 0)
 		if !strings.Contains(r.stdout, "Examples:") || !strings.Contains(r.stdout, "Usage:") || r.stderr != "" {

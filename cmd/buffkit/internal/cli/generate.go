@@ -20,6 +20,8 @@ func (a *app) generate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate COMMAND [flags]",
 		Short: "Write files to begin with",
+		Example: `  buffkit generate migration --list
+  buffkit generate migration --pattern index --dialect postgres --table orders --column customer_id`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("unknown command %.32q: there is migration", args[0])
@@ -36,6 +38,7 @@ func (a *app) generate() *cobra.Command {
 type generateFlags struct {
 	pattern, dialect, database, dir string
 	list, print                     bool
+	step                            int
 	columns, was                    []string
 	params                          pattern.Params
 }
@@ -46,11 +49,15 @@ func (a *app) generateMigration() *cobra.Command {
 		Use:   "migration --pattern NAME --table TABLE [flags]",
 		Short: "Write a migration that is done the safe way",
 		Long: `Write a migration by a pattern, with its way back, for one database: each does it in the way that it can do it without blocking others. What comes
-out belongs to you; read it, and change it. --list shows the patterns and what each needs.`,
+out belongs to you; read it, and change it. --list shows the patterns and what each needs.
+
+What may only be applied later, when a release is out, isn't written yet: an up applies all that is in the folder. The command says so,
+and when to run it again with --step.`,
 		Example: `  buffkit generate migration --list
   buffkit generate migration --pattern index --dialect postgres --table orders --column customer_id
   buffkit generate migration --pattern add-column --dialect mysql --table orders --column "locale:varchar(10)" --default "'en'"
-  buffkit generate migration --pattern rename-column --dialect sqlite --table users --column name:text --to full_name`,
+  buffkit generate migration --pattern rename-column --dialect sqlite --table users --column name:text --to full_name
+  buffkit generate migration --pattern rename-column --dialect sqlite --table users --column name:text --to full_name --step 3    # later`,
 		Args: noArgs,
 		RunE: a.run(func(*cobra.Command, []string) error {
 			if g.list {
@@ -62,6 +69,7 @@ out belongs to you; read it, and change it. --list shows the patterns and what e
 	flags, p := cmd.Flags(), &g.params
 	flags.StringVar(&g.pattern, "pattern", "", "which one")
 	flags.BoolVar(&g.list, "list", false, "list the patterns and what each needs")
+	flags.IntVar(&g.step, "step", 0, "write this step of the pattern alone, from 1 (default all that may be applied at once)")
 	flags.BoolVar(&g.print, "print", false, "print the migration instead of writing files")
 	flags.StringVar(&g.dialect, "dialect", "", "postgres, mysql, mariadb or sqlite (default that of --database or $"+databaseVar+")")
 	flags.StringVar(&g.database, "database", "", "the database's URL, for its kind alone: it isn't connected to")
@@ -162,7 +170,23 @@ func (a *app) writePattern(g *generateFlags) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return a.writeMigrations(g, files)
+	if g.step < 0 || g.step > len(files) {
+		return usagef("--step %d: the pattern %s has %d", g.step, g.pattern, len(files))
+	}
+	if err := a.writeMigrations(g, files); err != nil {
+		return err
+	}
+	for i, file := range files {
+		if !g.wants(i, file) && file.When != "" {
+			fmt.Fprintf(a.stderr, "step %d of %d isn't written yet, since the next up would apply it too: when %s, run this again with --step %[1]d\n", i+1, len(files), file.When)
+		}
+	}
+	return nil
+}
+
+// wants tells whether a file is to be written now.
+func (g *generateFlags) wants(i int, file pattern.File) bool {
+	return g.step == i+1 || g.step == 0 && file.When == ""
 }
 
 // writeMigrations writes one file a second of version, so that they run in their order.
@@ -174,6 +198,9 @@ func (a *app) writeMigrations(g *generateFlags, files []pattern.File) error {
 		}
 	}
 	for i, file := range files {
+		if !g.wants(i, file) {
+			continue
+		}
 		path := filepath.Join(g.dir, at.Add(time.Duration(i)*time.Second).Format("20060102150405")+"_"+file.Name+".sql")
 		if g.print {
 			if _, err := fmt.Fprintf(a.stdout, "-- %s\n%s\n", path, file.Text); err != nil {

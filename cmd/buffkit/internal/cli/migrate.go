@@ -85,7 +85,7 @@ Databases:
 	flags.BoolVar(&f.missing, "allow-missing", false, "run although the ledger has migrations without a file")
 	flags.StringVar(&f.app, "app-version", "", "the version of the app that works with the database, for migrations with -- requires-app:")
 	flags.StringVar(&f.appPolicy, "app-policy", "refuse", "what happens to an app that is too old: refuse or warn")
-	cmd.AddCommand(a.migrateUp(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
+	cmd.AddCommand(a.migrateUp(&f), a.migratePlan(&f), a.migrateDown(&f), a.migrateRedo(&f), a.migrateReset(&f), a.migrateStatus(&f), a.migrateVersion(&f),
 		a.migrateValidate(&f), a.migrateLint(&f), a.migrateBaseline(&f), a.migrateAdopt(&f), a.migrateRepair(&f), a.migrateWait(&f),
 		a.migrateCreate(&f), a.migrateDump(&f), a.migrateSquash(&f), a.migrateStats(&f))
 	return cmd
@@ -121,6 +121,12 @@ func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migra
 		}
 		return do(m, opts)
 	})
+}
+
+// withoutFiles is migrator for a command that needs no migrations, so their folder needn't be there.
+func (a *app) withoutFiles(f *migrateFlags, do func(m *migrate.Migrator) error) error {
+	f.noFiles = true
+	return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error { return do(m) })
 }
 
 func (a *app) newMigrator(db *sql.DB, d dialect.Dialect, opts *migrate.Options) (*migrate.Migrator, error) {
@@ -318,6 +324,14 @@ func (a *app) printWatch(w migrate.Watch) {
 		text += ", waiting for " + strings.Join(w.Blockers, "; ")
 	}
 	fmt.Fprintln(a.stderr, text)
+}
+
+// done is for commands that have nothing to say but that they are: for programs, with --json, an object.
+func (a *app) done(f *migrateFlags, v any) error {
+	if f.json {
+		return printJSON(a.stdout, v)
+	}
+	return nil
 }
 
 func oneLine(text string, most int) string {

@@ -26,7 +26,7 @@ func (a *app) migrateAdopt(f *migrateFlags) *cobra.Command {
 		Use:   "adopt [flags]",
 		Short: "Take over from goose, golang-migrate, dbmate, sql-migrate, pop, tern or bun",
 		Long: `Take over what another tool has applied: its ledger is read, and ours gets a row for each migration. Nothing is run, and the
-other ledger stays as it is. All is checked before anything is written; --dry-run shows what would be.
+other ledger stays as it is. Stop the other tool first, wherever it runs: it doesn't know our lock. All is checked before anything is written; --dry-run shows what would be.
 
 Which tool it is shows in the shape of its ledger and of its files; --from says it.
 
@@ -147,11 +147,24 @@ func (a *app) adoptNow(ctx context.Context, f *migrateFlags, own *adoptFlags, di
 	if err := own.copyFiles(dir); err != nil {
 		return err
 	}
-	if err := write(); err != nil {
-		return errors.Join(err, os.RemoveAll(own.write)) // it wasn't there before
+	if err := writeLedger(own.write, write); err != nil {
+		return err
 	}
 	_, err := fmt.Fprintf(a.stderr, "done; from now on: buffkit migrate status --dir %s\n", own.write)
 	return err
+}
+
+// writeLedger writes the ledger behind a folder. If that is refused the folder is removed, which wasn't there before; but not if the ledger may
+// have the rows.
+func writeLedger(folder string, write func() error) error {
+	err := write()
+	switch {
+	case errors.Is(err, migrate.ErrUnclear):
+		return fmt.Errorf("%w\nThe files are in %s, and stay there. Remove the folder before you adopt again", err, folder)
+	case err != nil:
+		return errors.Join(err, os.RemoveAll(folder))
+	}
+	return nil
 }
 
 func (a *app) printAdoption(f *migrateFlags, dir *adopt.Dir, history *adopt.History, res *migrate.AdoptResult) error {

@@ -3,9 +3,15 @@ package cli_test
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/buffkit/buffkit/cmd/buffkit/internal/cli"
+	"github.com/buffkit/buffkit/migrate"
 )
 
 // goose is a folder of goose's and a database in which it has applied the first of two migrations.
@@ -25,6 +31,44 @@ func goose(t *testing.T) (folder string, flags []string) {
 		}
 	}
 	return folder, flags
+}
+
+func TestUpBeforeAdoptIsRefused(t *testing.T) {
+	t.Parallel()
+	_, flags := goose(t)
+	flags = append(flags, "--format", "goose")
+	for _, command := range []string{"up", "plan", "validate"} {
+		migrateCommand(t, flags, command).want(t, 1, "nothing was run", "goose has applied 1 of these migrations, by its ledger goose_db_version",
+			"adopt first: buffkit migrate adopt --from goose --dir")
+	}
+	if r := migrateCommand(t, flags, "status"); r.code != 0 || strings.Count(r.stdout, "pending") != 2 {
+		t.Errorf("%d %s", r.code, r.stdout)
+	}
+	migrateCommand(t, flags[:4], "adopt", "--from", "goose").want(t, 0)
+	migrateCommand(t, flags, "up").want(t, 0, "teams")
+}
+
+func TestAFolderThatTheLedgerMayKnowIsKept(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		err  error
+		kept bool
+	}{
+		{"the answer to COMMIT was lost", fmt.Errorf("adopt: %w", migrate.ErrUnclear), true},
+		{"it was refused", migrate.ErrLocked, false},
+		{"it is done", nil, true},
+	} {
+		folder, _ := migrations(t, "1_a.up.sql", "SELECT 1;\n")
+		err := cli.WriteLedger(folder, func() error { return tt.err })
+		_, stat := os.Stat(filepath.Join(folder, "1_a.up.sql"))
+		if !errors.Is(err, tt.err) || (stat == nil) != tt.kept {
+			t.Errorf("%s: %v, the folder: %v", tt.name, err, stat)
+		}
+		if tt.kept && err != nil && !strings.Contains(err.Error(), folder) {
+			t.Errorf("%s: it doesn't name the folder: %v", tt.name, err)
+		}
+	}
 }
 
 func TestAdoptAndGoOnWithTheToolsFiles(t *testing.T) {

@@ -30,8 +30,7 @@ It needs neither the migrations nor pg_dump or mysqldump. What can't be written 
   buffkit migrate dump --database sqlite:app.db | diff schema.sql -`,
 		Args: noArgs,
 		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
-			f.noFiles = true
-			return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
+			return a.withoutFiles(f, func(m *migrate.Migrator) error {
 				var text strings.Builder // whole before the file is touched
 				omitted, err := m.Dump(cmd.Context(), &text)
 				if err != nil {
@@ -40,17 +39,29 @@ It needs neither the migrations nor pg_dump or mysqldump. What can't be written 
 				for _, o := range omitted {
 					fmt.Fprintf(a.stderr, "not in the dump: %s\n", o)
 				}
-				if output == "" {
-					_, err := fmt.Fprint(a.stdout, text.String())
-					return err
-				}
-				if err := os.WriteFile(output, []byte(text.String()), 0o644); err != nil {
-					return fmt.Errorf("write the schema: %w", err)
-				}
-				return nil
+				return a.writeDump(f, output, text.String(), omitted)
 			})
 		}),
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "the file to write (default: the standard output)")
 	return cmd
+}
+
+// writeDump writes the schema to the file, or prints it if there is none.
+func (a *app) writeDump(f *migrateFlags, file, text string, omitted []string) error {
+	if file != "" {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			return fmt.Errorf("write the schema: %w", err)
+		}
+		text = ""
+	}
+	if !f.json {
+		_, err := fmt.Fprint(a.stdout, text)
+		return err
+	}
+	return printJSON(a.stdout, struct {
+		SQL     string   `json:"sql,omitempty"`
+		File    string   `json:"file,omitempty"`
+		Omitted []string `json:"omitted"`
+	}{text, file, append([]string{}, omitted...)})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/buffkit/buffkit/migrate"
@@ -85,7 +86,7 @@ It ends with 1 if it finds anything as severe as --fail-on, or can't do its work
 	flags.StringVar(&l.dialect, "dialect", "", "postgres, mysql, mariadb or sqlite, to look without a database")
 	flags.StringVar(&l.format, "format", "text", "text, json or sarif")
 	flags.StringVar(&l.failOn, "fail-on", "warning", "error, warning, info or never")
-	flags.StringVar(&l.since, "since", "", "look at migrations above this version only")
+	flags.StringVar(&l.since, "since", "", "look at migrations above this version only, VERSION or, of one source, SOURCE:VERSION")
 	flags.BoolVar(&l.all, "all", false, "look at those that are applied too")
 	flags.StringArrayVar(&l.rules, "rule", nil, "another severity for a rule, as drop-column=error or serial=off; repeat it for several")
 	cmd.MarkFlagsMutuallyExclusive("all", "since")
@@ -142,7 +143,7 @@ func (a *app) lintAll(ctx context.Context, f *migrateFlags, l *lintFlags) (findi
 		}
 		applied = map[migrate.Ref]bool{}
 		for _, i := range infos {
-			applied[i.Ref] = i.State != migrate.Pending && i.State != migrate.Skipped && i.State != migrate.Changed && !l.all && l.since == ""
+			applied[i.Ref] = i.State != migrate.Pending && i.State != migrate.Skipped && i.State != migrate.Changed && !l.all
 		}
 		return nil
 	})
@@ -163,17 +164,29 @@ func (a *app) lintAll(ctx context.Context, f *migrateFlags, l *lintFlags) (findi
 	return findings, err
 }
 
+// after reads --since.
+func (l *lintFlags) after(sources []migrate.Source) (migrate.Ref, error) {
+	if l.since == "" {
+		return migrate.Ref{}, nil
+	}
+	r, err := ref(l.since)
+	if err != nil {
+		return r, err
+	}
+	named := func(s migrate.Source) bool { return cmp.Or(s.Name, migrate.DefaultSource) == r.Source }
+	if r.Source != "" && !slices.ContainsFunc(sources, named) {
+		return r, usagef("--since %s: no --dir is that of %s", r, r.Source)
+	}
+	return r, nil
+}
+
 // check reads the files and lints those that aren't applied.
 func (l *lintFlags) check(f *migrateFlags, d dialect.Dialect, opts *lint.Options, applied map[migrate.Ref]bool) ([]lint.Finding, error) {
-	var since source.Version
-	if l.since != "" {
-		r, err := ref(l.since)
-		if err != nil {
-			return nil, err
-		}
-		since = r.Version
-	}
 	sources, err := f.sources(d)
+	if err != nil {
+		return nil, err
+	}
+	since, err := l.after(sources)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +200,10 @@ func (l *lintFlags) check(f *migrateFlags, d dialect.Dialect, opts *lint.Options
 		}
 		for _, m := range found {
 			linted := lint.Of(m, nil)
-			linted.Applied = applied[migrate.Ref{Source: name, Version: m.Version}] || since != "" && m.Version.Compare(since) <= 0
+			linted.Applied = applied[migrate.Ref{Source: name, Version: m.Version}]
+			if l.since != "" && (since.Source == "" || since.Source == name) {
+				linted.Applied = m.Version.Compare(since.Version) <= 0
+			}
 			linted.Up.Path = filepath.Join(folder, linted.Up.Path) // so that terminals and editors find it
 			if linted.Down != nil {
 				linted.Down.Path = filepath.Join(folder, linted.Down.Path)

@@ -42,6 +42,38 @@ func TestLintOnTheCommandLine(t *testing.T) {
 	migrateCommand(t, flags, "lint", "--all").want(t, 1, "1 warning")
 }
 
+func TestLintSinceAVersionOfOneSource(t *testing.T) {
+	t.Parallel()
+	pairs := []string{"1_users.up.sql", "CREATE TABLE users (id INTEGER PRIMARY KEY, nick TEXT);\n", "1_users.down.sql", "DROP TABLE users;\n",
+		"2_less.up.sql", "ALTER TABLE users DROP COLUMN nick;\n", "2_less.down.sql", "ALTER TABLE users ADD COLUMN nick TEXT;\n"}
+	app, flags := migrations(t, pairs...)
+	for i := range pairs {
+		pairs[i] = strings.ReplaceAll(pairs[i], "users", "members")
+	}
+	auth, _ := migrations(t, pairs...)
+	both := []string{"--dir", "app=" + app, "--dir", "auth=" + auth}
+	database := append(both, flags[2:]...)
+	for _, tt := range []struct {
+		flags       []string
+		since, says string
+	}{
+		{append(both, "--dialect", "sqlite"), "1", "2 warnings"},
+		{append(both, "--dialect", "sqlite"), "auth:1", "2 warnings"},
+		{append(both, "--dialect", "sqlite"), "auth:2", "1 warning,"},
+		{append(both, "--dialect", "sqlite"), "2", "0 warnings"},
+		{database, "auth:2", "1 warning,"},
+	} {
+		r := migrateCommand(t, tt.flags, "lint", "--fail-on", "never", "--since", tt.since)
+		r.want(t, 0, tt.says)
+		if tt.since == "auth:2" && !strings.Contains(r.stdout, app) {
+			t.Errorf("it is of the wrong source: %s", r.stdout)
+		}
+	}
+	migrateCommand(t, database, "up").want(t, 0)
+	migrateCommand(t, database, "lint", "--fail-on", "never", "--since", "auth:1").want(t, 0, "1 warning,") // app's are applied
+	migrateCommand(t, database, "lint", "--since", "nobody:1").want(t, 2, "no --dir is that of nobody")
+}
+
 func TestUpRefusesWhatTheLinterCallsAnError(t *testing.T) {
 	t.Parallel()
 	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (id INTEGER PRIMARY KEY);\nINSERT INTO a VALUES (1);\n", "1_a.down.sql", "DROP TABLE a;\n")
@@ -120,14 +152,29 @@ func TestGenerateMigrationOnTheCommandLine(t *testing.T) {
 		t.Errorf("%s", list.stdout)
 	}
 	folder, flags := migrations(t, "1_a.up.sql", "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);\nINSERT INTO users (name) VALUES ('ada');\n", "1_a.down.sql", "DROP TABLE users;\n")
-	made := run(t, "", "generate", "migration", "--pattern", "rename-column", "--database", flags[3], "--dir", folder, "--table", "users", "--column", "name:text", "--to", "full_name")
-	made.want(t, 0)
-	if len(made.lines()) != 3 {
+	rename := []string{"generate", "migration", "--pattern", "rename-column", "--database", flags[3], "--dir", folder, "--table", "users", "--column", "name:text", "--to", "full_name"}
+	made := run(t, "", rename...)
+	made.want(t, 0, "step 3 of 3 isn't written yet", "when no release reads or writes name any more, run this again with --step 3")
+	if len(made.lines()) != 2 {
 		t.Fatalf("%s", made.stdout)
 	}
 	if r := migrateCommand(t, flags, "up", "--lint", "error"); r.code != 0 || strings.Contains(r.stderr, "warning") {
 		t.Errorf("%d %s", r.code, r.stderr)
 	}
+	if r := migrateCommand(t, flags, "dump"); !strings.Contains(r.stdout, "full_name") || !strings.Contains(r.stdout, "users_name_sync_i") {
+		t.Errorf("the release that runs lost its column: %s", r.stdout)
+	}
+	last := run(t, "", append(rename, "--step", "3")...)
+	if last.want(t, 0); len(last.lines()) != 1 || !strings.HasSuffix(last.stdout, "_3_contract.sql\n") || last.stderr != "" {
+		t.Errorf("%s%s", last.stdout, last.stderr)
+	}
+	if r := migrateCommand(t, flags, "up", "--lint", "error"); r.code != 0 || len(r.lines()) != 1 {
+		t.Errorf("%d %s", r.code, r.stderr)
+	}
+	if r := migrateCommand(t, flags, "dump"); strings.Contains(r.stdout, "sync") {
+		t.Errorf("%s", r.stdout)
+	}
+	run(t, "", append(rename, "--step", "4")...).want(t, 2, "the pattern rename-column has 3")
 	if r := run(t, "", "generate", "migration", "--pattern", "soft-delete", "--dialect", "postgres", "--table", "users", "--print"); r.code != 0 || !strings.Contains(r.stdout, "CREATE VIEW users_live") {
 		t.Errorf("%s", r.stdout)
 	}

@@ -26,10 +26,32 @@ the file is corrected: what took effect isn't done twice.`,
 			return a.runGoal(cmd.Context(), f, migrate.Goal{Do: migrate.DoUp})
 		}),
 	}
+	upFlags(cmd, f)
 	cmd.Flags().BoolVar(&f.monitor, "monitor", false, "note table sizes and locks for stats, at two small queries for each table that a migration names")
+	dryRun(cmd, f)
+	return cmd
+}
+
+// upFlags say how far up goes, and past whom.
+func upFlags(cmd *cobra.Command, f *migrateFlags) {
 	cmd.Flags().StringVar(&f.to, "to", "", "the last one to apply, VERSION or SOURCE:VERSION, with what it depends on")
 	cmd.Flags().StringVar(&f.lint, "lint", "warn", "what the linter may do: off, warn, or error to refuse what it calls an error")
-	dryRun(cmd, f)
+}
+
+func (a *app) migratePlan(f *migrateFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "plan [flags]",
+		Short: "Print the SQL that up would run, and change nothing",
+		Long:  "Print the SQL that up would run, and change nothing. It is up --dry-run; with --json it prints the plan.",
+		Example: `  buffkit migrate plan --database sqlite:app.db
+  buffkit migrate plan --database sqlite:app.db --to 20260102 --json`,
+		Args: noArgs,
+		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
+			f.dryRun = true
+			return a.runGoal(cmd.Context(), f, migrate.Goal{Do: migrate.DoUp})
+		}),
+	}
+	upFlags(cmd, f)
 	return cmd
 }
 

@@ -85,7 +85,7 @@ func (a *app) squash(ctx context.Context, f *migrateFlags, s squashFlags, to mig
 			_, err := fmt.Fprint(a.stdout, q.SQL)
 			return err
 		}
-		return a.replaceFiles(f.folderOf(q.Ref.Source), s, m.Dialect(), q)
+		return a.replaceFiles(f, s, m.Dialect(), q)
 	})
 }
 
@@ -139,7 +139,8 @@ func (f *migrateFlags) refuseTool(wanted string) error {
 
 // replaceFiles writes the new file before it removes the old ones. Where another kind of database may need those it removes nothing, and the new
 // one has a name that isn't read: beside the old ones it would be an error for all.
-func (a *app) replaceFiles(folder string, s squashFlags, d dialect.Dialect, q *migrate.Squash) error {
+func (a *app) replaceFiles(f *migrateFlags, s squashFlags, d dialect.Dialect, q *migrate.Squash) error {
+	folder := f.folderOf(q.Ref.Source)
 	path := filepath.Join(folder, q.Path)
 	if !s.onlyThis {
 		shared, err := sharedFiles(folder, d, q)
@@ -147,7 +148,7 @@ func (a *app) replaceFiles(folder string, s squashFlags, d dialect.Dialect, q *m
 			return err
 		}
 		if len(shared) > 0 {
-			return a.leaveFiles(path+".new", shared, d, q)
+			return a.leaveFiles(f, path+".new", shared, d, q)
 		}
 	}
 	if err := writeLasting(path, q.SQL); err != nil {
@@ -159,12 +160,23 @@ func (a *app) replaceFiles(folder string, s squashFlags, d dialect.Dialect, q *m
 		}
 	}
 	fmt.Fprintf(a.stderr, "removed the %d files that it replaces\n", len(q.Replaces))
+	return a.printSquash(f, path, q.Replaces, q.Lost)
+}
+
+func (a *app) printSquash(f *migrateFlags, path string, removed, lost []string) error {
+	if f.json {
+		return printJSON(a.stdout, struct {
+			File    string   `json:"file"`
+			Removed []string `json:"removed"`
+			Lost    []string `json:"lost,omitempty"`
+		}{path, removed, lost})
+	}
 	_, err := fmt.Fprintln(a.stdout, path)
 	return err
 }
 
 // leaveFiles writes the new file and tells what is to be done by hand.
-func (a *app) leaveFiles(path string, shared []string, d dialect.Dialect, q *migrate.Squash) error {
+func (a *app) leaveFiles(f *migrateFlags, path string, shared []string, d dialect.Dialect, q *migrate.Squash) error {
 	if err := writeLasting(path, q.SQL); err != nil {
 		return err
 	}
@@ -172,8 +184,7 @@ func (a *app) leaveFiles(path string, shared []string, d dialect.Dialect, q *mig
   if only %s uses this folder: remove %s, and run this again with --only-this-database
   else: run this for each kind of database; then remove the old files up to %s, and .new from the names of the new ones, all at once
 `, strings.Join(shared, ", "), d.Title(), filepath.Base(path), q.Ref.Version)
-	_, err := fmt.Fprintln(a.stdout, path)
-	return err
+	return a.printSquash(f, path, []string{}, q.Lost)
 }
 
 // sharedFiles are those of a folder up to the squash's version that another kind of database may need: the ones that aren't for this kind alone.

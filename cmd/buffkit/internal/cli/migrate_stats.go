@@ -22,8 +22,7 @@ waits for locks. With up --monitor also the sizes of their tables before and beh
 			if n < 1 {
 				return usagef("--slowest %d: give a number from 1", n)
 			}
-			f.noFiles = true
-			return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
+			return a.withoutFiles(f, func(m *migrate.Migrator) error {
 				stats, err := m.Slowest(cmd.Context(), n)
 				if err != nil {
 					return err

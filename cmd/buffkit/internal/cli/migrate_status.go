@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -91,10 +93,13 @@ func (a *app) migrateVersion(f *migrateFlags) *cobra.Command {
 		Example: `  buffkit migrate version --database sqlite:app.db`,
 		Args:    noArgs,
 		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
-			return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
+			return a.withoutFiles(f, func(m *migrate.Migrator) error {
 				refs, err := m.Version(cmd.Context())
 				if err != nil {
 					return err
+				}
+				if f.json {
+					return printJSON(a.stdout, append([]migrate.Ref{}, refs...))
 				}
 				if len(refs) == 0 {
 					_, err := fmt.Fprintln(a.stderr, "nothing is applied")
@@ -119,14 +124,49 @@ func (a *app) migrateValidate(f *migrateFlags) *cobra.Command {
 		Args:    noArgs,
 		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
 			return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
-				if err := m.Validate(cmd.Context()); err != nil {
+				err := m.Validate(cmd.Context())
+				if f.json {
+					return a.printValid(err)
+				}
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(a.stderr, "all is well")
+				_, err = fmt.Fprintln(a.stderr, "all is well")
 				return err
 			})
 		}),
 	}
+}
+
+// printValid prints the problems of a plan, and returns them. Of other errors, as of a database that doesn't answer, nothing is printed.
+func (a *app) printValid(err error) error {
+	type problem struct {
+		Ref     *migrate.Ref `json:"ref,omitempty"`
+		Path    string       `json:"path,omitempty"`
+		Message string       `json:"message"`
+		Hint    string       `json:"hint,omitempty"`
+	}
+	problems := []problem{}
+	var plan *migrate.PlanError
+	if err != nil && !errors.As(err, &plan) {
+		return err
+	}
+	if plan != nil {
+		for _, p := range plan.Problems {
+			found := problem{Path: p.Path, Message: p.Msg, Hint: p.Hint}
+			if p.Ref.Version != "" {
+				found.Ref = &p.Ref
+			}
+			if found.Message == "" { // it says it all
+				found.Message = p.String()
+			}
+			problems = append(problems, found)
+		}
+	}
+	return errors.Join(err, printJSON(a.stdout, struct {
+		Valid    bool      `json:"valid"`
+		Problems []problem `json:"problems"`
+	}{err == nil, problems}))
 }
 
 func (a *app) migrateBaseline(f *migrateFlags) *cobra.Command {
@@ -142,7 +182,14 @@ them from before. The ledger must not know anything of that source yet.`,
 			if err != nil {
 				return err
 			}
-			return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error { return m.Baseline(cmd.Context(), r) })
+			return a.migrator(f, func(m *migrate.Migrator, opts *migrate.Options) error {
+				if err := m.Baseline(cmd.Context(), r); err != nil {
+					return err
+				}
+				return a.done(f, struct {
+					Baseline migrate.Ref `json:"baseline"`
+				}{withSource(r, opts)})
+			})
 		}),
 	}
 }
@@ -173,8 +220,15 @@ another command says so, and how.`,
 			if needs := action == migrate.RepairDone || action == migrate.RepairNotDone; needs != (statement > 0) {
 				return usagef("--statement goes with --done and --not-done, and they with it")
 			}
-			return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
-				return m.Repair(cmd.Context(), migrate.Repair{Ref: r, Action: action, Statement: statement})
+			return a.migrator(f, func(m *migrate.Migrator, opts *migrate.Options) error {
+				if err := m.Repair(cmd.Context(), migrate.Repair{Ref: r, Action: action, Statement: statement}); err != nil {
+					return err
+				}
+				return a.done(f, struct {
+					Ref       migrate.Ref    `json:"ref"`
+					Action    migrate.Action `json:"action"`
+					Statement int            `json:"statement,omitempty"`
+				}{withSource(r, opts), action, statement})
 			})
 		}),
 	}
@@ -199,6 +253,12 @@ another command says so, and how.`,
 	return cmd
 }
 
+// withSource fills in the first source, as the runner does.
+func withSource(r migrate.Ref, opts *migrate.Options) migrate.Ref {
+	r.Source = cmp.Or(r.Source, opts.Sources[0].Name, migrate.DefaultSource)
+	return r
+}
+
 func (a *app) migrateWait(f *migrateFlags) *cobra.Command {
 	var patience time.Duration
 	cmd := &cobra.Command{
@@ -208,10 +268,16 @@ func (a *app) migrateWait(f *migrateFlags) *cobra.Command {
 		Example: `  buffkit migrate wait --database "$DATABASE_URL" --for 1m && buffkit migrate up`,
 		Args:    noArgs,
 		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
-			return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
+			return a.withoutFiles(f, func(m *migrate.Migrator) error {
 				ctx, cancel := context.WithTimeout(cmd.Context(), patience)
 				defer cancel()
-				return m.Wait(ctx)
+				begun := time.Now()
+				if err := m.Wait(ctx); err != nil {
+					return err
+				}
+				return a.done(f, struct {
+					Waited time.Duration `json:"waited_ns"`
+				}{time.Since(begun)})
 			})
 		}),
 	}
@@ -237,12 +303,13 @@ func (a *app) migrateCreate(f *migrateFlags) *cobra.Command {
 			if len(f.dirs) != 1 {
 				return usagef("say which folder: one --dir")
 			}
-			return a.createFiles(f.dirs[0], time.Now().UTC().Format("20060102150405")+"_"+name)
+			return a.createFiles(f, f.dirs[0], time.Now().UTC().Format("20060102150405")+"_"+name)
 		}),
 	}
 }
 
-func (a *app) createFiles(folder, stem string) error {
+func (a *app) createFiles(f *migrateFlags, folder, stem string) error {
+	var paths []string
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("make the folder: %w", err)
 	}
@@ -258,9 +325,13 @@ func (a *app) createFiles(folder, stem string) error {
 		if err != nil {
 			return fmt.Errorf("make the file: %w", err)
 		}
-		if _, err := fmt.Fprintln(a.stdout, path); err != nil {
-			return err
-		}
+		paths = append(paths, path)
 	}
-	return nil
+	if f.json {
+		return printJSON(a.stdout, struct {
+			Files []string `json:"files"`
+		}{paths})
+	}
+	_, err := fmt.Fprintln(a.stdout, strings.Join(paths, "\n"))
+	return err
 }

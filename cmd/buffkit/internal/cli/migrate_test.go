@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/buffkit/buffkit/cmd/buffkit/internal/cli"
 )
 
 // migrations is a folder with files, and what names it and a new database.
@@ -104,6 +106,94 @@ func TestMigrateInJSON(t *testing.T) {
 	var status []struct{ State, At string }
 	if r := migrateCommand(t, flags, "status", "--json"); json.Unmarshal([]byte(r.stdout), &status) != nil || status[0].State != "applied" || status[0].At == "" {
 		t.Errorf("%s", r.stdout)
+	}
+}
+
+func TestEveryMigrateCommandPrintsJSON(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (id INTEGER PRIMARY KEY);\n", "1_a.down.sql", "DROP TABLE a;\n",
+		"2_b.up.sql", "CREATE TABLE b (id INTEGER PRIMARY KEY);\n", "2_b.down.sql", "DROP TABLE b;\n")
+	_, goose := goose(t)
+	elsewhere := t.TempDir()
+	tested := map[string]bool{}
+	for _, tt := range []struct {
+		flags   []string
+		command string
+		says    string
+	}{
+		{flags, "wait", `{"waited_ns":`},
+		{flags, "lint", `"counts"`},
+		{flags, "version", "[]\n"},
+		{flags, "plan", `"dialect":"sqlite"`},
+		{flags, "validate", `{"valid":true,"problems":[]}`},
+		{flags, "up", `"steps"`},
+		{flags, "redo", `"steps"`},
+		{flags, "status", `"state":"applied"`},
+		{flags, "version", `[{"Source":"app","Version":"2"}]`},
+		{flags, "stats", `"took_ns"`},
+		{flags, "dump", `CREATE TABLE a (id INTEGER PRIMARY KEY);`},
+		{flags, "dump --output " + filepath.Join(elsewhere, "schema.sql"), `{"file":"` + elsewhere},
+		{flags, "down", `"steps"`},
+		{flags, "reset --yes", `"steps"`},
+		{flags, "baseline 1", `{"baseline":{"Source":"app","Version":"1"}}`},
+		{flags, "repair 1 --forget", `{"ref":{"Source":"app","Version":"1"},"action":"forget"}`},
+		{flags, "up", `"steps"`},
+		{flags, "squash --to 2 --only-this-database", `"removed":["1_a.up.sql","1_a.down.sql","2_b.up.sql","2_b.down.sql"]`},
+		{goose, "adopt", `"tool":"goose"`},
+		{[]string{"--dir", elsewhere}, "create b", `{"files":["` + elsewhere},
+	} {
+		words := strings.Fields(tt.command + " --json")
+		tested[words[0]] = true
+		if r := migrateCommand(t, tt.flags, words...); r.code != 0 || !json.Valid([]byte(r.stdout)) || !strings.Contains(r.stdout, tt.says) {
+			t.Errorf("%s: %d %q, want %s; %s", tt.command, r.code, r.stdout, tt.says, r.stderr)
+		}
+	}
+	for _, words := range cli.Commands() {
+		if len(words) == 2 && words[0] == "migrate" && !tested[words[1]] {
+			t.Errorf("%q wasn't tried", words)
+		}
+	}
+}
+
+func TestValidateInJSONListsTheProblems(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "-- depends: auth:1\nCREATE TABLE a (n int);\n", "2_b.up.sql", "INSERT INTO a VALUES ('x);\n")
+	var found struct {
+		Valid    bool
+		Problems []struct{ Message, Hint string }
+	}
+	r := migrateCommand(t, flags, "validate", "--json")
+	r.want(t, 1, "close it with '")
+	if err := json.Unmarshal([]byte(r.stdout), &found); err != nil || found.Valid || len(found.Problems) == 0 || found.Problems[0].Message == "" {
+		t.Errorf("%v %s", err, r.stdout)
+	}
+}
+
+func TestWhatNeedsNoMigrationsNeedsNoFolder(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (n int);\n")
+	migrateCommand(t, flags, "up").want(t, 0)
+	for _, command := range []string{"wait", "version", "stats", "dump"} {
+		migrateCommand(t, flags[2:], command).want(t, 0)
+		migrateCommand(t, flags[2:], command, "--dir", "nowhere").want(t, 0)
+	}
+	if r := migrateCommand(t, flags[2:], "version"); r.stdout != "app:1\n" {
+		t.Errorf("%q", r.stdout)
+	}
+	migrateCommand(t, flags[2:], "status").want(t, 1, "give --dir")
+}
+
+func TestPlanIsTheDryRunOfUp(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (n int);\n", "2_b.up.sql", "CREATE TABLE b (n int);\n")
+	for _, more := range [][]string{nil, {"--json"}, {"--to", "1"}} {
+		plan, dry := migrateCommand(t, flags, append([]string{"plan"}, more...)...), migrateCommand(t, flags, append([]string{"up", "--dry-run"}, more...)...)
+		if plan.code != 0 || plan.stdout != dry.stdout || !strings.Contains(plan.stdout, "1_a.up.sql") || strings.Contains(plan.stdout, "2_b") != (len(more) < 2) {
+			t.Errorf("%q: %d\n%s\nand\n%s", more, plan.code, plan.stdout, dry.stdout)
+		}
+	}
+	if r := migrateCommand(t, flags, "version"); r.stdout != "" {
+		t.Errorf("something was applied: %s", r.stdout)
 	}
 }
 

@@ -16,7 +16,7 @@ DROP PROCEDURE IF EXISTS {{.Procedure}};
 
 -- migrate:down
 -- Nothing is to be undone: both columns are there.
-==== rename_{{.Table}}_{{.Name}}_3_contract
+==== rename_{{.Table}}_{{.Name}}_3_contract when no release reads or writes {{.Name}} any more
 -- migrate:up
 -- Apply this when no release reads or writes {{.Name}} any more; -- requires-app: VERSION at the top tells older ones.
 DROP TRIGGER {{.Sync}}_i;
