@@ -26,9 +26,9 @@ var subscribers = Scenario{
 event, and the memory of a subscriber. "Among others" publishes to the same 1,000 topics, whatever else there is: it tells whether a publish feels
 subscribers that it isn't for. "Anywhere" publishes to all topics in turn, in random order: then less and less of what a publish touches is in the
 processor's caches. A Go benchmark, ` + "`BenchmarkPublishToSubscribers` in `push`" + `, a process for each line.`,
-	Params:      Params{BenchTime: "1s"},
+	Params:      Params{BenchTime: "5s"},
 	Smoke:       Params{BenchTime: "1x"},
-	Rounds:      2,
+	Rounds:      3,
 	Alone:       true,
 	Points:      Subscribers,
 	SmokePoints: Subscribers[:1],
@@ -47,7 +47,7 @@ processor's caches. A Go benchmark, ` + "`BenchmarkPublishToSubscribers` in `pus
 	takes:   func(_ peer.Peer, p Params) time.Duration { return benchTakes - connecting(p.Conns) },
 }
 
-const benchTakes = 12 * time.Second // to link the test, and to make the subscribers
+const benchTakes = 17 * time.Second // to link the test, to make the subscribers, and to publish
 
 func measureSubscribers(ctx context.Context, r *run) (result.Metrics, error) {
 	r.say("running the benchmark")
