@@ -13,13 +13,19 @@ type ReplicaOptions struct {
 	// Memory bounds what is kept in this process. What is older, or had to make room, is read from the store when somebody asks for it. Its
 	// Retention should be the store's, or less. IdempotencyWindow isn't used: keys are the store's business.
 	Memory MemoryOptions
+	// Preload is how much of the log's newest history is read at the start, of all topics together, so that those who come back after a restart find
+	// it in memory. It is left out, or less of it is read, if it would take longer than a second. Default DefaultPreload; negative: nothing is read.
+	Preload time.Duration
 	// Keys seals what is stored. Default: nothing is sealed, and what is can't be read.
 	Keys *KeyRing
 	// Logger is told once when the store can't be followed, and once when it can again. Default slog.Default().
 	Logger *slog.Logger
 }
 
-// Replica is a Log over a Store. It follows the store into the memory of this process, from the head at the time it starts, and serves
+// DefaultPreload is a restart, and the time that clients take to come back: push's DrainWindow and Retry, twice.
+const DefaultPreload = 30 * time.Second
+
+// Replica is a Log over a Store. It follows the store into the memory of this process, from a little before the head at the time it starts, and serves
 // live readers from there. What a reader asks for that isn't there, it loads from the store, once for all who wait for it.
 //
 // Append returns when the events are stored and can be read here. When they are stored, but the node can't follow so far within
@@ -78,7 +84,10 @@ func NewReplica(ctx context.Context, store Store, opts *ReplicaOptions) (*Replic
 	r := &Replica{store: store, mem: newMemory(o.Memory, true), keys: o.Keys, log: o.Logger, slots: make(chan struct{}, rangesAtATime)}
 	r.ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	first := make(chan error, 1)
-	r.background(func() { r.run(first) })
+	r.background(func() {
+		r.preload(or(o.Preload, DefaultPreload, 0))
+		r.run(first)
+	})
 	var err error
 	select {
 	case err = <-first:

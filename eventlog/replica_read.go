@@ -83,8 +83,11 @@ func (r *Replica) catchUp(ctx context.Context, after Cursor, epochs int) error {
 }
 
 // probe asks the store where it is.
-func (r *Replica) probe(ctx context.Context) (head Cursor, err error) {
-	err = r.store.Tail(ctx, Cursor{}, func(p Page) error {
+func (r *Replica) probe(ctx context.Context) (head Cursor, err error) { return headOf(ctx, r.store) }
+
+// headOf asks a store where it is.
+func headOf(ctx context.Context, store Store) (head Cursor, err error) {
+	err = store.Tail(ctx, Cursor{}, func(p Page) error {
 		head = NewCursor(p.Epoch, p.Head.At(0))
 		return errProbed
 	})

@@ -36,14 +36,15 @@ func (r *Replica) run(first chan<- error) {
 			}
 		})
 		var lost *rolledBack
+		if errors.As(err, &lost) {
+			err = r.supersede(lost)
+		}
 		switch {
 		case r.ctx.Err() != nil:
 			return
-		case !started:
+		case err != nil && !started:
 			first <- fmt.Errorf("follow the store: %w", err)
 			return
-		case errors.As(err, &lost):
-			err = r.supersede(lost)
 		}
 		if err != nil {
 			r.fails(err)
@@ -131,7 +132,9 @@ func (r *Replica) take(p Page) error {
 		begin, from = head, len(p.Records)
 	}
 	if begin != at.At(0) {
-		r.log.Info("eventlog: the store has dropped events that this node hasn't seen; what is in memory is read again when it is asked for")
+		if r.hasHeard() {
+			r.log.Info("eventlog: the store has dropped events that this node hasn't seen; what is in memory is read again when it is asked for")
+		}
 		r.mem.restart(p.Epoch, begin)
 	}
 	r.follow(p.Records[from:])
@@ -216,6 +219,13 @@ func (r *Replica) works() {
 	if was != nil {
 		r.log.Info("eventlog: the store is followed again")
 	}
+}
+
+// hasHeard tells whether the store was followed before.
+func (r *Replica) hasHeard() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.heard.IsZero()
 }
 
 func (r *Replica) fails(err error) {

@@ -26,6 +26,9 @@ func newReplica(t *testing.T, store eventlog.Store, opts *eventlog.ReplicaOption
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Preload == 0 {
+		o.Preload = -1 // most tests are about a memory that lacks something
+	}
 	r, err := eventlog.NewReplica(t.Context(), store, &o)
 	if err != nil {
 		t.Fatal(err)
