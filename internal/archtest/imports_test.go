@@ -45,6 +45,10 @@ var architecture = map[string]imports{
 		{"sse", "it decodes frames, to see that what was appended is what a client gets"},
 	}},
 
+	"eventlog/sqlarchive": {code: []edge{
+		{"eventlog", "the seam it implements"},
+	}},
+
 	"eventlog/storetest": {code: []edge{
 		{"eventlog", "the seam it tests"},
 	}},
