@@ -3,6 +3,7 @@ package eventlog_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,9 +103,9 @@ func TestReplicaPreloadsFromAStoreThatIsRolledBack(t *testing.T) {
 	t.Parallel()
 	store := newFakeStore()
 	cursors := fill(t, store, series("a", 5)...)
-	pages := 0
+	var pages atomic.Int32
 	store.tail = func() error {
-		if pages++; pages == 2 { // the first was asked for its head
+		if pages.Add(1) == 2 { // the first was asked for its head
 			store.rollBack(2)
 		}
 		return nil
