@@ -1,18 +1,19 @@
-// Package sqlarchive keeps events in a database for longer than the log's store does: the eventlog.Archive behind Redis, say, in SQLite or PostgreSQL.
+// Package sqlarchive keeps events in a database for longer than the log's store does: the eventlog.Archive behind Redis, say, in PostgreSQL, MySQL, MariaDB or SQLite.
 //
 //	store, err := redislog.OpenStore(ctx, &redislog.Options{Addrs: …})
-//	archive, err := sqlarchive.Open(ctx, db, sqlarchive.PostgreSQL, nil)
+//	archive, err := sqlarchive.Open(ctx, db, dialect.Postgres, &sqlarchive.Options{Migrate: true})
 //	log, err := eventlog.NewReplica(ctx, eventlog.NewTier(store, archive, nil), nil)
 //
-// It takes the app's *sql.DB, and no driver of its own. The tables, whose names begin with buffkit_archive, are made by Open. What a sealed log writes is sealed
-// in the archive, too.
+// It takes the app's *sql.DB, and no driver of its own. What a sealed log writes is sealed in the archive, too.
 package sqlarchive
 
 import (
 	"context"
 	"database/sql"
+	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -20,32 +21,43 @@ import (
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
 )
 
-// Dialect is the kind of a database.
-type Dialect int
+// SourceName is the name of Source in the ledger of package migrate.
+const SourceName = "eventarchive"
 
-// The databases that an archive can be in.
-const (
-	SQLite Dialect = iota + 1 // 3.35 or newer
-	PostgreSQL
-)
+//go:embed migrations/*.sql
+var files embed.FS
+
+// Source is the schema of the archive, for an app's own plan of migrations. An app that has none opens the archive with Options.Migrate.
+func Source() migrate.Source {
+	folder, err := fs.Sub(files, "migrations")
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	return migrate.Source{Name: SourceName, FS: folder}
+}
 
 // DefaultAge is how long an archive keeps events: the longest leave that most people take.
 const DefaultAge = 30 * 24 * time.Hour
 
 // Options of Open. The zero value, and nil, mean the defaults.
 type Options struct {
+	// Migrate creates the tables, or brings them up to date, by package migrate with its default ledger. An app with migrations of its own
+	// adds Source to their plan instead.
+	Migrate bool
 	// Age is how long an event is kept. Default DefaultAge; negative: for ever.
 	Age time.Duration
-	// Logger is told when old events can't be deleted. Default slog.Default().
+	// Logger is told when old events can't be deleted, and gets what Migrate has to say. Default slog.Default().
 	Logger *slog.Logger
 }
 
 // Archive is an eventlog.Archive in a database. Several nodes may share it.
 type Archive struct {
 	db      *sql.DB
-	dialect Dialect
+	dialect dialect.Dialect
 	opts    Options
 
 	ctx   context.Context // of what runs in the background
@@ -55,9 +67,10 @@ type Archive struct {
 
 var _ eventlog.Archive = (*Archive)(nil)
 
-// Open makes the tables if they aren't there. The context is for that alone. The database stays the caller's: Close doesn't close it.
-func Open(ctx context.Context, db *sql.DB, dialect Dialect, opts *Options) (*Archive, error) {
-	a := &Archive{db: db, dialect: dialect}
+// Open returns the archive in a database, whose tables must be there unless Options.Migrate creates them. The context is for that alone. The database stays the
+// caller's: Close doesn't close it.
+func Open(ctx context.Context, db *sql.DB, d dialect.Dialect, opts *Options) (*Archive, error) {
+	a := &Archive{db: db, dialect: d}
 	if opts != nil {
 		a.opts = *opts
 	}
@@ -67,11 +80,19 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, opts *Options) (*Arc
 	if a.opts.Logger == nil {
 		a.opts.Logger = slog.Default()
 	}
-	if dialect != SQLite && dialect != PostgreSQL {
-		return nil, fmt.Errorf("sqlarchive: dialect %d: give SQLite or PostgreSQL", dialect)
+	switch {
+	case db == nil:
+		return nil, errors.New("sqlarchive: Open needs a *sql.DB: open one with the driver of your choice")
+	case d.Title() == "unknown":
+		return nil, fmt.Errorf("sqlarchive: %v is no dialect: use dialect.Postgres, MySQL, MariaDB or SQLite", d)
 	}
-	if err := a.prepare(ctx); err != nil {
-		return nil, fmt.Errorf("sqlarchive: %w", err)
+	if a.opts.Migrate {
+		if err := a.migrate(ctx); err != nil {
+			return nil, fmt.Errorf("sqlarchive: create the archive's tables: %w", err)
+		}
+	}
+	if _, err := a.state(ctx, db, ""); err != nil {
+		return nil, fmt.Errorf("sqlarchive: the archive's tables can't be read; open it with Options.Migrate, or add sqlarchive.Source() to the app's migrations and run them: %w", err)
 	}
 	a.ctx, a.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if a.opts.Age > 0 {
@@ -80,45 +101,12 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, opts *Options) (*Arc
 	return a, nil
 }
 
-// prepare makes the tables. Two nodes that do so at once may meet in PostgreSQL's catalog: the second try finds them.
-func (a *Archive) prepare(ctx context.Context) (err error) {
-	for range 3 {
-		err = nil
-		for _, statement := range a.schema() {
-			if _, err = a.db.ExecContext(ctx, statement); err != nil {
-				break
-			}
-		}
-		if err == nil || ctx.Err() != nil {
-			break
-		}
+func (a *Archive) migrate(ctx context.Context) error {
+	m, err := migrate.New(a.db, a.dialect, &migrate.Options{Sources: []migrate.Source{Source()}, AllowMissing: true, Logger: a.opts.Logger})
+	if err == nil {
+		_, err = m.Up(ctx)
 	}
 	return err
-}
-
-func (a *Archive) schema() []string {
-	bytes, collation := "BLOB", ""
-	if a.dialect == PostgreSQL {
-		bytes, collation = "bytea", ` COLLATE "C"`
-	}
-	return []string{
-		// One row: how far it is in which log, and up to where something may be missing.
-		`CREATE TABLE IF NOT EXISTS buffkit_archive (
-	id    INTEGER PRIMARY KEY CHECK (id = 1),
-	epoch BIGINT NOT NULL,
-	place BIGINT NOT NULL,
-	floor BIGINT NOT NULL
-)`,
-		`CREATE TABLE IF NOT EXISTS buffkit_archive_events (
-	position BIGINT PRIMARY KEY,
-	topic    TEXT` + collation + ` NOT NULL,
-	prev     BIGINT NOT NULL,
-	key      ` + bytes + ` NOT NULL,
-	body     ` + bytes + ` NOT NULL
-)`,
-		`CREATE INDEX IF NOT EXISTS buffkit_archive_events_topic ON buffkit_archive_events (topic, position)`,
-		`INSERT INTO buffkit_archive (id, epoch, place, floor) SELECT 1, 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM buffkit_archive)`,
-	}
 }
 
 // Close ends what runs in the background. The database stays open.
@@ -141,7 +129,7 @@ type querier interface {
 func (a *Archive) state(ctx context.Context, from querier, lock string) (s state, err error) {
 	err = from.QueryRowContext(ctx, "SELECT epoch, place, floor FROM buffkit_archive WHERE id = 1"+lock).Scan(&s.epoch, &s.place, &s.floor)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = errors.New("sqlarchive: the table buffkit_archive has lost its row: drop the tables that begin with buffkit_archive, and open the archive anew")
+		err = errors.New("the table buffkit_archive has lost its row: undo the migration of the archive, and apply it again")
 	}
 	return s, err
 }
@@ -157,7 +145,7 @@ func (a *Archive) Place(ctx context.Context) (eventlog.Cursor, eventlog.Offset, 
 
 // arg is the n-th placeholder, counted from 1.
 func (a *Archive) arg(n int) string {
-	if a.dialect == PostgreSQL {
+	if a.dialect == dialect.Postgres {
 		return "$" + strconv.Itoa(n)
 	}
 	return "?"

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/migrate/dialect"
 )
 
 const rowsAtOnce = 100 // of one INSERT: 500 placeholders, half of what the oldest SQLite takes
@@ -53,7 +54,7 @@ func (a *Archive) extend(ctx context.Context, tx *sql.Tx, from eventlog.Cursor, 
 
 // hold reads the state and keeps others from changing it until the transaction ends. In SQLite a write does that.
 func (a *Archive) hold(ctx context.Context, tx *sql.Tx) (state, error) {
-	if a.dialect == PostgreSQL {
+	if a.dialect != dialect.SQLite {
 		return a.state(ctx, tx, " FOR UPDATE")
 	}
 	if _, err := tx.ExecContext(ctx, "UPDATE buffkit_archive SET place = place WHERE id = 1"); err != nil {
@@ -94,7 +95,7 @@ func (a *Archive) insert(ctx context.Context, tx *sql.Tx, records []eventlog.Rec
 		r := &records[i]
 		args = append(args, int64(r.Offset), r.Topic, int64(r.Prev), []byte(r.Key), r.Body)
 	}
-	_, err := tx.ExecContext(ctx, a.args("INSERT INTO buffkit_archive_events (position, topic, prev, key, body) VALUES "+values), args...)
+	_, err := tx.ExecContext(ctx, a.args("INSERT INTO buffkit_archive_events (position, topic, prev, mark, body) VALUES "+values), args...)
 	return err
 }
 
@@ -130,8 +131,7 @@ func (a *Archive) sweepOnce(ctx context.Context) error {
 		return err
 	}
 	for {
-		done, err := a.db.ExecContext(ctx, a.args(`DELETE FROM buffkit_archive_events WHERE position IN
-	(SELECT position FROM buffkit_archive_events WHERE position < ? ORDER BY position LIMIT `+fmt.Sprint(sweepRows)+`)`), oldest)
+		done, err := a.db.ExecContext(ctx, a.args(a.deletion()), oldest)
 		if err != nil {
 			return err
 		}
@@ -139,4 +139,13 @@ func (a *Archive) sweepOnce(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// deletion deletes some of the oldest rows before a position. MySQL takes no LIMIT in a subquery, and the others none in a DELETE.
+func (a *Archive) deletion() string {
+	rows := fmt.Sprintf("position < ? ORDER BY position LIMIT %d", sweepRows)
+	if a.dialect == dialect.MySQL || a.dialect == dialect.MariaDB {
+		return "DELETE FROM buffkit_archive_events WHERE " + rows
+	}
+	return "DELETE FROM buffkit_archive_events WHERE position IN (SELECT position FROM buffkit_archive_events WHERE " + rows + ")"
 }

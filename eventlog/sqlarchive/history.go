@@ -38,7 +38,7 @@ func (a *Archive) records(ctx context.Context, r eventlog.Range) (records []even
 	if r.Newest {
 		order = "DESC"
 	}
-	rows, err := a.db.QueryContext(ctx, a.args(`SELECT position, prev, key, body FROM buffkit_archive_events
+	rows, err := a.db.QueryContext(ctx, a.args(`SELECT position, prev, mark, body FROM buffkit_archive_events
 WHERE topic = ? AND position > ? AND position <= ? ORDER BY position `+order+` LIMIT ?`), r.Topic, int64(r.After), int64(r.Until), r.Max)
 	if err != nil {
 		return nil, err

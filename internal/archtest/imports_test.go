@@ -47,6 +47,8 @@ var architecture = map[string]imports{
 
 	"eventlog/sqlarchive": {code: []edge{
 		{"eventlog", "the seam it implements"},
+		{"migrate", "its schema is a migration, and Options.Migrate runs it"},
+		{"migrate/dialect", "which database it is"},
 	}},
 
 	"eventlog/storetest": {code: []edge{

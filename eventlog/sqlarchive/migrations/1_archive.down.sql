@@ -1,0 +1,2 @@
+DROP TABLE buffkit_archive_events;
+DROP TABLE buffkit_archive;
