@@ -124,6 +124,19 @@ var architecture = map[string]imports{
 		{"eventlog", "the log beneath, which the oracle compares with"},
 		{"sse", "what the fault proxy cuts"},
 	}},
+
+	"sessionstore": {
+		code: []edge{
+			{"eventlog", "which of two places is the older one"},
+		},
+		tests: []edge{
+			{"sessionstore/storetest", "Memory passes the suite that every store passes"},
+		},
+	},
+	"sessionstore/storetest": {code: []edge{
+		{"eventlog", "places for sessions to have proved"},
+		{"sessionstore", "the seam it tests"},
+	}},
 }
 
 // foreign are the modules that the root module, tests included, may import besides the standard library and golang.org/x,
