@@ -42,7 +42,7 @@ func (r *Record) Connect(c Claim, now int64, ofUser int) Outcome {
 		r.rotate(c.Generation, now, c.Grace)
 	}
 	r.Connections++
-	return Outcome{Generation: r.Generation, Cursor: r.Cursor, Created: time.UnixMicro(r.Created)}
+	return Outcome{Generation: r.Generation, Cursor: r.Cursor, Created: time.UnixMicro(r.Created), Connections: r.Connections}
 }
 
 // accepts tells whether a token of the generation may be used now. That before the newest may, until the newest has been in use for the grace:

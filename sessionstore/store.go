@@ -78,7 +78,9 @@ type Outcome struct {
 	Generation uint32 // for the client's next token
 	Cursor     string // the session's place: the oldest that is proved, as in Leave
 	Created    time.Time
-	Err        error
+	// Connections are those of the session on all nodes, with this one. If there are others, its client alone doesn't prove the session's place.
+	Connections int
+	Err         error
 }
 
 // Leave takes a connection back.
