@@ -133,6 +133,11 @@ var architecture = map[string]imports{
 			{"sessionstore/storetest", "Memory passes the suite that every store passes"},
 		},
 	},
+	"sessionstore/sqlstore": {code: []edge{
+		{"migrate", "its schema is a migration, and Options.Migrate runs it"},
+		{"migrate/dialect", "which database it is"},
+		{"sessionstore", "the seam it implements, and the rules about one session"},
+	}},
 	"sessionstore/storetest": {code: []edge{
 		{"eventlog", "places for sessions to have proved"},
 		{"sessionstore", "the seam it tests"},
