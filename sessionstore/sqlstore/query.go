@@ -67,7 +67,7 @@ func (w *writer) part(part any) {
 
 var clocks = map[dialect.Dialect]string{
 	dialect.Postgres: "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint", // of a statement: an index can be asked for what is older
-	dialect.MySQL:    "timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6))", // unix_timestamp repeats an hour where summer time ends
+	dialect.MySQL:    "timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6))",    // unix_timestamp repeats an hour where summer time ends
 	dialect.MariaDB:  "timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6))",
 	dialect.SQLite:   "",
 }

@@ -27,7 +27,9 @@ type tx struct {
 }
 
 // exec runs a statement of its parts.
-func (t *tx) exec(ctx context.Context, parts ...any) error { return t.run(ctx, t.store.query(parts...)) }
+func (t *tx) exec(ctx context.Context, parts ...any) error {
+	return t.run(ctx, t.store.query(parts...))
+}
 
 func (t *tx) run(ctx context.Context, q query) error {
 	_, err := t.session.ExecContext(ctx, q.text, q.args...)

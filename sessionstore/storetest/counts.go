@@ -189,10 +189,10 @@ func testPlace(t *testing.T, s *setup) {
 	accepted(t, s.resume(t, id, 0, lasting), 1)
 	accepted(t, s.resume(t, id, 0, lasting), 1)
 	leave(t, s.b, "b", sessionstore.Leave{Session: id, Cursor: place(35)}) // "z", as a cursor writes it
-	at(place(35))                                                         // nothing was known
+	at(place(35))                                                          // nothing was known
 	accepted(t, s.resume(t, id, 0, lasting), 1)
 	leave(t, s.b, "b", sessionstore.Leave{Session: id, Cursor: place(36)}) // "10"
-	at(place(35))                                                         // a page has seen less
+	at(place(35))                                                          // a page has seen less
 	accepted(t, s.resume(t, id, 0, lasting), 1)
 	leave(t, s.b, "b", sessionstore.Leave{Session: id, Cursor: place(30)})
 	at(place(30))
