@@ -1,6 +1,7 @@
 package sqlsessions
 
 import (
+	"math"
 	"net"
 	"net/url"
 	"sync"
@@ -10,11 +11,11 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// cable is a TCP proxy. It can be cut at once, or when something comes back that an answer was sent for.
+// cable is a TCP proxy that can be cut when an answer comes back.
 type cable struct {
 	net.Listener
 	to   string
-	deaf atomic.Bool // an answer isn't delivered: the cable is cut instead
+	left atomic.Int64 // answers that are delivered before it is cut
 
 	mu    sync.Mutex // guards what follows
 	conns []net.Conn
@@ -49,6 +50,7 @@ func newCable(t *testing.T, to string) *cable {
 		t.Fatal(err)
 	}
 	c := &cable{Listener: l, to: to}
+	c.heal()
 	c.all.Go(c.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -72,12 +74,17 @@ func (c *cable) accept() {
 		c.mu.Lock()
 		c.conns = append(c.conns, in, out)
 		c.mu.Unlock()
-		c.all.Go(func() { c.copy(in, out, nil) })
-		c.all.Go(func() { c.copy(out, in, &c.deaf) })
+		c.all.Go(func() { c.copy(in, out, false) })
+		c.all.Go(func() { c.copy(out, in, true) })
 	}
 }
 
-func (c *cable) copy(from, to net.Conn, deaf *atomic.Bool) {
+// cutAfter lets some answers through, and then ends all connections instead of delivering one.
+func (c *cable) cutAfter(answers int64) { c.left.Store(answers) }
+
+func (c *cable) heal() { c.left.Store(math.MaxInt64) }
+
+func (c *cable) copy(from, to net.Conn, answers bool) {
 	defer to.Close()
 	buf := make([]byte, 32<<10)
 	for {
@@ -85,7 +92,7 @@ func (c *cable) copy(from, to net.Conn, deaf *atomic.Bool) {
 		if err != nil {
 			return
 		}
-		if deaf != nil && deaf.Load() {
+		if answers && c.left.Add(-1) == -1 {
 			c.cut()
 			return
 		}

@@ -82,7 +82,7 @@ func testReplay(t *testing.T, s *setup) {
 	refused(t, s.resume(t, id, 0, lasting), sessionstore.ErrRevoked)
 	refused(t, s.resume(t, id, 2, lasting), sessionstore.ErrRevoked)
 	gone(t, s.a, id)
-	if feed := follow(t, s.b, ""); len(feed) != 1 || feed[0] != id {
+	if feed := firsts(follow(t, s.b, "")); len(feed) != 1 || feed[0] != id {
 		t.Errorf("the feed of revocations is %x, want %x", feed, id)
 	}
 }
