@@ -8,7 +8,4 @@ require (
 	github.com/redis/rueidis v1.0.79
 )
 
-require (
-	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
-	golang.org/x/sys v0.47.0 // indirect
-)
+require golang.org/x/sys v0.47.0 // indirect
