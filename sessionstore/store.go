@@ -27,7 +27,8 @@ type ID [16]byte
 // Times are the store's, one clock for all nodes. An error of a call itself means that the store couldn't be asked or that the outcome is unknown: asking again does no
 // harm, but that a connection may be counted twice until its node is heard of with Restore.
 type Store interface {
-	// Connect counts a connection for each claim, in their order, each on its own: an Outcome for each. It makes the sessions that it doesn't know.
+	// Connect counts a connection for each claim, in their order, each on its own: an Outcome for each. It makes the sessions that it doesn't know. For a
+	// node that is lost it counts until the next Sweep, or the node's Restore.
 	Connect(ctx context.Context, node string, claims []Claim) ([]Outcome, error)
 	// Leave takes back a connection for each of the leaves, and notes the places that their clients have proved. Sessions it doesn't know are passed over.
 	Leave(ctx context.Context, node string, leaves []Leave) error
@@ -52,7 +53,7 @@ type Store interface {
 	// Forget ends a node: its connections count no more, and their sessions are abandoned from now on.
 	Forget(ctx context.Context, node string) error
 	// Sweep takes the counts of dead nodes away, and removes the sessions that have been without a connection for longer than abandoned, or for longest if there are more
-	// than most (0: no limit), and the revoked after revoked. It returns at most some thousand of those it removed that weren't revoked: each to one caller alone. more says that there is
+	// than most (0: no limit), and the revoked after revoked, those with connections perhaps later. It returns at most some thousand of those it removed that weren't revoked: each to one caller alone. more says that there is
 	// more to do at once.
 	Sweep(ctx context.Context, abandoned, revoked time.Duration, most int) (ended []Info, more bool, err error)
 
@@ -78,7 +79,9 @@ type Outcome struct {
 	Generation uint32 // for the client's next token
 	Cursor     string // the session's place: the oldest that is proved, as in Leave
 	Created    time.Time
-	Err        error
+	// Connections are those of the session on all nodes, with this one. If there are others, its client alone doesn't prove the session's place.
+	Connections int
+	Err         error
 }
 
 // Leave takes a connection back.

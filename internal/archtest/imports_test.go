@@ -130,6 +130,24 @@ var architecture = map[string]imports{
 		{"eventlog", "the log beneath, which the oracle compares with"},
 		{"sse", "what the fault proxy cuts"},
 	}},
+
+	"sessionstore": {
+		code: []edge{
+			{"eventlog", "which of two places is the older one"},
+		},
+		tests: []edge{
+			{"sessionstore/storetest", "Memory passes the suite that every store passes"},
+		},
+	},
+	"sessionstore/sqlstore": {code: []edge{
+		{"migrate", "its schema is a migration, and Options.Migrate runs it"},
+		{"migrate/dialect", "which database it is"},
+		{"sessionstore", "the seam it implements, and the rules about one session"},
+	}},
+	"sessionstore/storetest": {code: []edge{
+		{"eventlog", "places for sessions to have proved"},
+		{"sessionstore", "the seam it tests"},
+	}},
 }
 
 // foreign are the modules that the root module, tests included, may import besides the standard library and golang.org/x,

@@ -1,0 +1,88 @@
+package sqlsessions
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
+	"github.com/buffkit/buffkit/sessionstore"
+	"github.com/buffkit/buffkit/sessionstore/sqlstore"
+	"github.com/buffkit/buffkit/sessionstore/storetest"
+)
+
+func TestStoreKeepsTheContract(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		storetest.Run(t, func(t *testing.T) storetest.Store {
+			driver, dsn := on.fresh(t)
+			again := func(t *testing.T) sessionstore.Store { return openStore(t, on, driver, dsn) }
+			return storetest.Store{Store: again(t), Again: again}
+		})
+	})
+}
+
+func TestADatabaseWithoutTheTablesIsToldWhatToDo(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		driver, dsn := on.fresh(t)
+		_, err := sqlstore.Open(t.Context(), openDB(t, driver, dsn), on.dialect, nil)
+		if !errors.Is(err, sqlstore.ErrNoSchema) || !strings.Contains(err.Error(), "Options.Migrate") {
+			t.Errorf("Open: %v, want ErrNoSchema with advice", err)
+		}
+	})
+}
+
+func TestTheSchemaGoesAndComesBack(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		driver, dsn := on.fresh(t)
+		db := openDB(t, driver, dsn)
+		m, err := migrate.New(db, on.dialect, &migrate.Options{Sources: []migrate.Source{sqlstore.Source()}, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := m.Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := sqlstore.Open(t.Context(), db, on.dialect, nil); err != nil || s.Close() != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Down(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestBadArgumentsAreExplained(t *testing.T) {
+	t.Parallel()
+	if _, err := sqlstore.Open(t.Context(), nil, dialect.SQLite, nil); err == nil || !strings.Contains(err.Error(), "driver of your choice") {
+		t.Errorf("no database: %v", err)
+	}
+	driver, dsn := onSQLite.fresh(t)
+	if _, err := sqlstore.Open(t.Context(), openDB(t, driver, dsn), 0, nil); err == nil || !strings.Contains(err.Error(), "use dialect.Postgres") {
+		t.Errorf("no dialect: %v", err)
+	}
+	store := openStore(t, onSQLite, driver, dsn)
+	for _, node := range []string{"", strings.Repeat("n", 256)} {
+		if _, err := store.Connect(t.Context(), node, make([]sessionstore.Claim, 1)); err == nil || !strings.Contains(err.Error(), "1 to 255") {
+			t.Errorf("a node whose name has %d bytes: %v", len(node), err)
+		}
+	}
+	if _, _, err := store.Revoked(t.Context(), "yesterday"); err == nil || !strings.Contains(err.Error(), "begin with") {
+		t.Errorf("a bad mark: %v", err)
+	}
+}
+
+func BenchmarkConnect(b *testing.B) {
+	for _, on := range []target{onSQLite, onPostgres, onMySQL, onMariaDB} {
+		for _, size := range []int{1, 256} {
+			b.Run(fmt.Sprintf("%s/batch=%d", on.name, size), func(b *testing.B) {
+				driver, dsn := on.fresh(b)
+				storetest.Bench(b, openStore(b, on, driver, dsn), size)
+			})
+		}
+	}
+}

@@ -1,0 +1,429 @@
+package redisstore_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/buffkit/buffkit/internal/servers"
+	"github.com/buffkit/buffkit/sessionstore"
+	"github.com/buffkit/buffkit/sessionstore/redisstore"
+	"github.com/redis/rueidis"
+)
+
+// starts are servers of each kind, for tests that break them.
+var starts = []struct {
+	name  string
+	start func(...string) (*servers.RedisServer, error)
+}{
+	{"Redis 7", servers.Redis},
+	{"Valkey 9", servers.Valkey},
+}
+
+func newID() (id sessionstore.ID) {
+	_, _ = rand.Read(id[:])
+	return id
+}
+
+func mustDo(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connect lets a user connect to a session once.
+func connect(ctx context.Context, store *redisstore.Store, id sessionstore.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	outcomes, err := store.Connect(ctx, "a", []sessionstore.Claim{{Session: id, User: "ada", Fresh: true, Grace: time.Hour}})
+	if err == nil {
+		err = outcomes[0].Err
+	}
+	return err
+}
+
+func counted(t testing.TB, store *redisstore.Store, id sessionstore.ID) int {
+	t.Helper()
+	info, err := store.Get(t.Context(), id)
+	if errors.Is(err, sessionstore.ErrNoSession) {
+		return 0
+	}
+	mustDo(t, err)
+	return info.Connections
+}
+
+// ofUser finds out how many connections a user has.
+func ofUser(t testing.TB, store *redisstore.Store, user string) int {
+	t.Helper()
+	for n := 1; ; n++ {
+		claim := sessionstore.Claim{Session: newID(), User: user, Fresh: true, MaxPerUser: n}
+		outcomes, err := store.Connect(t.Context(), "counter", []sessionstore.Claim{claim})
+		mustDo(t, err)
+		if outcomes[0].Err == nil {
+			mustDo(t, store.Leave(t.Context(), "counter", []sessionstore.Leave{{Session: claim.Session, User: user}}))
+			return n - 1
+		}
+	}
+}
+
+// eventually asks until it is so.
+func eventually(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); !so(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatal("too late: ", what)
+		}
+	}
+}
+
+func restart(t testing.TB, server *servers.RedisServer) {
+	t.Helper()
+	mustDo(t, server.Kill())
+	mustDo(t, server.Start())
+}
+
+func TestAKilledServerWithAOFLosesNothingConfirmed(t *testing.T) {
+	t.Parallel()
+	for _, kind := range starts {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			server := own(t, kind.start, "--appendonly", "yes", "--appendfsync", "always")
+			store := openStore(t, redisstore.Options{Addrs: []string{server.Addr}})
+			mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
+			id, confirmed, unknown := newID(), 0, 0
+			try := func() bool {
+				err := connect(t.Context(), store, id)
+				if err == nil {
+					confirmed++
+				} else {
+					unknown++
+				}
+				return err == nil
+			}
+			for range 3 {
+				for range 20 {
+					try()
+				}
+				done := make(chan error)
+				go func() { done <- errors.Join(server.Kill(), server.Start()) }()
+				for restarting := true; restarting; {
+					try()
+					select {
+					case err := <-done:
+						mustDo(t, err)
+						restarting = false
+					case <-time.After(10 * time.Millisecond):
+					}
+				}
+				eventually(t, "the store works again", try)
+			}
+			n := counted(t, store, id)
+			t.Logf("%d connections were confirmed, %d calls failed, %d are counted", confirmed, unknown, n)
+			if n < confirmed || n > confirmed+unknown {
+				t.Errorf("%d connections are counted, %d were confirmed and %d unknown", n, confirmed, unknown)
+			}
+			mustDo(t, store.Restore(t.Context(), "a", time.Hour, []sessionstore.Held{{Session: id, User: "ada", Connections: confirmed}}))
+			if n, u := counted(t, store, id), ofUser(t, store, "ada"); n != confirmed || u != confirmed {
+				t.Errorf("%d connections are counted after Restore, and %d of the user, want %d", n, u, confirmed)
+			}
+		})
+	}
+}
+
+// A server without persistence forgets everything, as does FLUSHALL.
+func TestWhatAServerForgetsIsBroughtBackByRestore(t *testing.T) {
+	t.Parallel()
+	for name, forget := range map[string]func(testing.TB, *servers.RedisServer){
+		"a restart": restart,
+		"FLUSHALL": func(t testing.TB, server *servers.RedisServer) {
+			_, err := server.Do("FLUSHALL")
+			mustDo(t, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := own(t, servers.Redis)
+			store := openStore(t, redisstore.Options{Addrs: []string{server.Addr}})
+			mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
+			id, before, after := newID(), newID(), newID()
+			mustDo(t, connect(t.Context(), store, id))
+			_, err := store.Revoke(t.Context(), before, sessionstore.ErrRevoked)
+			mustDo(t, err)
+			_, mark, err := store.Revoked(t.Context(), "")
+			mustDo(t, err)
+
+			forget(t, server)
+			eventually(t, "the node is told that it is lost", func() bool {
+				return errors.Is(store.Beat(t.Context(), "a", time.Hour), sessionstore.ErrNodeLost)
+			})
+			held := sessionstore.Held{Session: id, User: "ada", Generation: 3, Connections: 2}
+			mustDo(t, store.Restore(t.Context(), "a", time.Hour, []sessionstore.Held{held}))
+			if n, u := counted(t, store, id), ofUser(t, store, "ada"); n != 2 || u != 2 {
+				t.Errorf("%d connections are counted, %d of the user, want 2", n, u)
+			}
+			outcomes, err := store.Connect(t.Context(), "a", []sessionstore.Claim{{Session: id, Generation: 1, Grace: time.Hour}})
+			mustDo(t, err)
+			if outcomes[0].Err != sessionstore.ErrReplayed {
+				t.Errorf("an old token: %v, want ErrReplayed", outcomes[0].Err)
+			}
+			// Who follows the feed goes on with the mark from before.
+			_, err = store.Revoke(t.Context(), after, sessionstore.ErrRevoked)
+			mustDo(t, err)
+			news, _, err := store.Revoked(t.Context(), mark)
+			mustDo(t, err)
+			if !slices.Contains(news, after) || !slices.Contains(news, id) {
+				t.Errorf("after the mark there are %x, want %x and %x", news, id, after)
+			}
+		})
+	}
+}
+
+func TestAnUnknownOutcomeIsHealedByRestore(t *testing.T) {
+	t.Parallel()
+	server := sharedRedis(t)
+	opts := redisstore.Options{Addrs: []string{server.Addr}, Prefix: prefix()}
+	direct := openStore(t, opts)
+	c := newCable(t, server.Addr)
+	opts.Addrs = []string{c.Addr().String()}
+	store := openStore(t, opts)
+	mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
+	mustDo(t, connect(t.Context(), direct, newID())) // from now on the server knows the script
+	mustDo(t, direct.Restore(t.Context(), "a", time.Hour, nil))
+	id, has := newID(), 0
+	for range 5 {
+		c.deaf.Store(true)
+		if err := connect(t.Context(), store, id); err == nil {
+			t.Fatal("a call whose answer is lost has worked")
+		}
+		c.deaf.Store(false)
+		c.cut()
+		eventually(t, "the store works again", func() bool { return connect(t.Context(), store, id) == nil })
+		has++
+		if n := counted(t, direct, id); n != has+1 {
+			t.Errorf("%d connections are counted, want %d and the one whose answer was lost", n, has)
+		}
+		mustDo(t, store.Restore(t.Context(), "a", time.Hour, []sessionstore.Held{{Session: id, User: "ada", Connections: has}}))
+		if n, u := counted(t, direct, id), ofUser(t, direct, "ada"); n != has || u != has {
+			t.Errorf("%d connections are counted after Restore, %d of the user, want %d", n, u, has)
+		}
+	}
+}
+
+// cable is a TCP proxy that can keep answers back.
+type cable struct {
+	net.Listener
+	to   string
+	deaf atomic.Bool // no answer is delivered
+
+	mu    sync.Mutex // guards what follows
+	conns []net.Conn
+	all   sync.WaitGroup
+}
+
+func newCable(t *testing.T, to string) *cable {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	mustDo(t, err)
+	c := &cable{Listener: l, to: to}
+	c.all.Go(c.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		c.cut()
+		c.all.Wait()
+	})
+	return c
+}
+
+func (c *cable) accept() {
+	for {
+		in, err := c.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", c.to)
+		if err != nil {
+			_ = in.Close()
+			continue
+		}
+		c.mu.Lock()
+		c.conns = append(c.conns, in, out)
+		c.mu.Unlock()
+		c.all.Go(func() {
+			_, _ = io.Copy(out, in)
+			_ = out.Close()
+		})
+		c.all.Go(func() { c.answer(out, in) })
+	}
+}
+
+func (c *cable) answer(from, to net.Conn) {
+	defer to.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		if c.deaf.Load() {
+			continue
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// cut ends all connections, which both ends notice.
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+	c.conns = nil
+}
+
+func TestAStoreThatNobodySweepsGoesByItself(t *testing.T) {
+	t.Parallel()
+	server := own(t, servers.Redis)
+	store := openStore(t, redisstore.Options{Addrs: []string{server.Addr}, Keep: time.Second})
+	mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
+	id, revoked := newID(), newID()
+	mustDo(t, connect(t.Context(), store, id))
+	mustDo(t, store.Leave(t.Context(), "a", []sessionstore.Leave{{Session: id, User: "ada"}}))
+	mustDo(t, connect(t.Context(), store, newID()))
+	_, err := store.Revoke(t.Context(), revoked, sessionstore.ErrRevoked)
+	mustDo(t, err)
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr}, DisableCache: true})
+	mustDo(t, err)
+	defer client.Close()
+	keys := func() []string {
+		all, err := client.Do(t.Context(), client.B().Keys().Pattern("*").Build()).AsStrSlice()
+		mustDo(t, err)
+		return all
+	}
+	found := keys()
+	if len(found) < 8 {
+		t.Errorf("the keys are %q", found)
+	}
+	for _, key := range found {
+		if !strings.HasPrefix(key, "{buffkit-sessions}:") {
+			t.Errorf("the key %q is out of the prefix", key)
+		}
+	}
+	eventually(t, "all keys expire", func() bool { return len(keys()) == 0 })
+}
+
+// A stream may be older than Keep: what its node gives back then must not be counted for ever.
+func TestASessionThatHasExpiredIsGivenBack(t *testing.T) {
+	t.Parallel()
+	server := own(t, servers.Redis)
+	store := openStore(t, redisstore.Options{Addrs: []string{server.Addr}})
+	mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
+	left, dropped := newID(), newID()
+	mustDo(t, connect(t.Context(), store, left))
+	mustDo(t, connect(t.Context(), store, dropped))
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr}, DisableCache: true})
+	mustDo(t, err)
+	defer client.Close()
+	for _, id := range []sessionstore.ID{left, dropped} {
+		mustDo(t, client.Do(t.Context(), client.B().Del().Key("{buffkit-sessions}:s:"+string(id[:])).Build()).Error())
+	}
+	mustDo(t, store.Leave(t.Context(), "a", []sessionstore.Leave{{Session: left, User: "ada"}}))
+	if n := ofUser(t, store, "ada"); n != 1 {
+		t.Errorf("%d connections of the user are counted, want 1", n)
+	}
+	mustDo(t, store.Forget(t.Context(), "a"))
+	if n := ofUser(t, store, "ada"); n != 0 {
+		t.Errorf("%d connections of the user are counted, want none", n)
+	}
+	live, err := client.Do(t.Context(), client.B().Zcard().Key("{buffkit-sessions}:live").Build()).AsInt64()
+	mustDo(t, err)
+	if counters := int64(3); live > counters { // what ofUser has made
+		t.Errorf("%d sessions are listed, want %d", live, counters)
+	}
+}
+
+// A session costs an attacker nothing to replay: the memory of it must be bounded.
+func TestTheOldestOfTooManyReplaysAreForgotten(t *testing.T) {
+	t.Parallel()
+	const extra = 700 // more than a page
+	store := openStore(t, redisstore.Options{Addrs: []string{sharedRedis(t).Addr}, Prefix: prefix()})
+	ids := make([]sessionstore.ID, sessionstore.MaxReplays+extra)
+	for some := range slices.Chunk(ids, 5000) {
+		var claims []sessionstore.Claim
+		for i := range some {
+			some[i] = newID()
+			claims = append(claims, sessionstore.Claim{Session: some[i], Generation: 2}, sessionstore.Claim{Session: some[i], Generation: 1, Grace: -1})
+		}
+		_, err := store.Connect(t.Context(), "a", claims)
+		mustDo(t, err)
+	}
+	for more := true; more; {
+		var err error
+		_, more, err = store.Sweep(t.Context(), time.Hour, time.Hour, 0)
+		mustDo(t, err)
+	}
+	claims := []sessionstore.Claim{{Session: ids[extra-1], Generation: 5}, {Session: ids[extra], Generation: 5}}
+	outcomes, err := store.Connect(t.Context(), "a", claims)
+	mustDo(t, err)
+	if outcomes[0].Err != nil || outcomes[1].Err != sessionstore.ErrRevoked {
+		t.Errorf("the last that must be forgotten: %v; the first that mustn't: %v", outcomes[0].Err, outcomes[1].Err)
+	}
+}
+
+// Sentinel promotes a replica: calls wait for it, or fail, and work again.
+func TestAFailoverBySentinel(t *testing.T) {
+	t.Parallel()
+	master := own(t, servers.Redis)
+	host, port, err := net.SplitHostPort(master.Addr)
+	mustDo(t, err)
+	replica := own(t, servers.Redis, "--replicaof", host, port)
+	eventually(t, "the replica follows", func() bool {
+		info, err := replica.Info("INFO", "replication")
+		return err == nil && info["master_link_status"] == "up"
+	})
+	sentinel, err := servers.RedisSentinel("main", master)
+	mustDo(t, err)
+	t.Cleanup(func() { mustDo(t, sentinel.Stop()) })
+	eventually(t, "Sentinel knows the replica", func() bool {
+		info, err := sentinel.Info("INFO", "sentinel")
+		return err == nil && strings.Contains(info["master0"], "slaves=1")
+	})
+	store := openStore(t, redisstore.Options{Addrs: []string{sentinel.Addr}, Sentinel: "main"})
+	mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
+	id := newID()
+	mustDo(t, connect(t.Context(), store, id))
+	_, mark, err := store.Revoked(t.Context(), "")
+	mustDo(t, err)
+	eventually(t, "the replica has it", func() bool {
+		a, err1 := master.Info("INFO", "replication")
+		b, err2 := replica.Info("INFO", "replication")
+		return err1 == nil && err2 == nil && a["master_repl_offset"] == b["slave_repl_offset"]
+	})
+	mustDo(t, master.Kill())
+	eventually(t, "the new master counts", func() bool { return connect(t.Context(), store, id) == nil })
+	if n := counted(t, store, id); n < 2 {
+		t.Errorf("%d connections are counted, want that before the failover and that after it", n)
+	}
+	mustDo(t, store.Restore(t.Context(), "a", time.Hour, []sessionstore.Held{{Session: id, User: "ada", Connections: 2}}))
+	if n := counted(t, store, id); n != 2 {
+		t.Errorf("%d connections are counted after Restore, want 2", n)
+	}
+	_, err = store.Revoke(t.Context(), id, sessionstore.ErrRevoked)
+	mustDo(t, err)
+	if news, _, err := store.Revoked(t.Context(), mark); err != nil || !slices.Contains(news, id) {
+		t.Errorf("after the mark there are %x, %v; want %x", news, err, id)
+	}
+}

@@ -1,0 +1,176 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/buffkit/buffkit/sessionstore"
+	"github.com/redis/rueidis"
+)
+
+// Get implements sessionstore.Store.
+func (s *Store) Get(ctx context.Context, session sessionstore.ID) (sessionstore.Info, error) {
+	infos, err := s.read(ctx, []sessionstore.ID{session})
+	switch {
+	case err != nil:
+		return sessionstore.Info{}, fmt.Errorf("get a session: %w", err)
+	case len(infos) == 0:
+		return sessionstore.Info{}, sessionstore.ErrNoSession
+	}
+	return infos[0], nil
+}
+
+// read returns those of the sessions that are there.
+func (s *Store) read(ctx context.Context, ids []sessionstore.ID) ([]sessionstore.Info, error) {
+	args := make([]string, len(ids))
+	for i := range ids {
+		args[i] = string(ids[i][:])
+	}
+	reply, err := s.exec(ctx, readScript, s.keys("", ids...), args)
+	if err != nil {
+		return nil, err
+	}
+	return infosOf(reply)
+}
+
+func infosOf(reply []rueidis.RedisMessage) ([]sessionstore.Info, error) {
+	infos := make([]sessionstore.Info, len(reply))
+	for i := range reply {
+		elements, err := reply[i].ToArray()
+		if err != nil {
+			return nil, err
+		}
+		if infos[i], err = infoOf(elements); err != nil {
+			return nil, err
+		}
+	}
+	return infos, nil
+}
+
+// infoOf reads what lib.lua has as fields.
+func infoOf(elements []rueidis.RedisMessage) (info sessionstore.Info, err error) {
+	f, err := texts(elements)
+	if err != nil {
+		return info, err
+	}
+	if len(f) != 6 {
+		return info, errors.New("an answer that isn't understood: a session must have 6 fields")
+	}
+	var n numbers
+	id, ok := idOf(f[0])
+	if !ok {
+		return info, errors.New("an answer that isn't understood: a session's id must have 16 bytes")
+	}
+	info = sessionstore.Info{
+		Session: id, User: f[1], Connections: int(n.read(f[2])),
+		Created: time.UnixMicro(n.read(f[3])), LastSeen: time.UnixMicro(n.read(f[4])), Cursor: f[5],
+	}
+	return info, n.err
+}
+
+// List implements sessionstore.Store.
+func (s *Store) List(ctx context.Context, each func(sessionstore.Info) bool) error {
+	for from := "-"; from != ""; {
+		ids, err := s.live(ctx, from)
+		if err != nil {
+			return fmt.Errorf("list sessions: %w", err)
+		}
+		if from = ""; len(ids) > 0 {
+			from = "(" + string(ids[len(ids)-1][:])
+		}
+		infos, err := s.read(ctx, ids)
+		if err != nil {
+			return fmt.Errorf("list sessions: %w", err)
+		}
+		for _, info := range infos {
+			if !each(info) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// live returns some sessions in the order of their ids.
+func (s *Store) live(ctx context.Context, from string) ([]sessionstore.ID, error) {
+	reply, err := s.ask(ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Zrange().Key(s.base+"live").Min(from).Max("+").Bylex().Limit(0, page).Build()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return idsOf(reply)
+}
+
+// ask sends a command that reads, again if the server has refused it.
+func (s *Store) ask(ctx context.Context, command func(rueidis.Builder) rueidis.Completed) ([]rueidis.RedisMessage, error) {
+	return s.retry(ctx, func(ctx context.Context) rueidis.RedisResult { return s.client.Do(ctx, command(s.client.B())) })
+}
+
+// Revoke implements sessionstore.Store.
+func (s *Store) Revoke(ctx context.Context, session sessionstore.ID, cause error) (bool, error) {
+	why := "r"
+	if errors.Is(cause, sessionstore.ErrReplayed) {
+		why = "p"
+	}
+	reply, err := s.exec(ctx, revokeScript, s.keys("", session), []string{string(session[:]), why, s.keep()})
+	if err != nil {
+		return false, fmt.Errorf("revoke a session: %w", err)
+	}
+	return len(reply) > 0, nil
+}
+
+// Revoked implements sessionstore.Store. It returns ten thousand new ones at once at most, and before them those of the last seconds before the mark.
+func (s *Store) Revoked(ctx context.Context, after string) (sessions []sessionstore.ID, mark string, err error) {
+	seen, err := sessionstore.ParseMark(after)
+	if err != nil {
+		return nil, after, err
+	}
+	sessions, newest, err := s.revokedFrom(ctx, strconv.FormatInt(max(int64(seen)-overlap.Microseconds(), 0), 10))
+	if err == nil && len(sessions) == revokedPage { // there may be more of the last seconds than are returned
+		sessions, newest, err = s.revokedFrom(ctx, "("+strconv.FormatUint(seen, 10))
+	}
+	if err != nil {
+		return nil, after, fmt.Errorf("ask what was revoked: %w", err)
+	}
+	return sessions, strconv.FormatInt(max(newest, int64(seen)), 10), nil
+}
+
+func (s *Store) revokedFrom(ctx context.Context, from string) (sessions []sessionstore.ID, newest int64, err error) {
+	reply, err := s.ask(ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Zrangebyscore().Key(s.base+"revoked").Min(from).Max("+inf").Withscores().Limit(0, revokedPage).Build()
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, member := range reply {
+		id, number, err := parseMember(member)
+		if err != nil {
+			return nil, 0, err
+		}
+		sessions, newest = append(sessions, id), number
+	}
+	return sessions, newest, nil
+}
+
+// parseMember reads a member of a sorted set with its score, as RESP3 has them.
+func parseMember(message rueidis.RedisMessage) (id sessionstore.ID, number int64, err error) {
+	pair, err := message.ToArray()
+	if err != nil {
+		return id, 0, err
+	}
+	if len(pair) != 2 {
+		return id, 0, errors.New("an answer that isn't understood: a revocation must have a session and a number")
+	}
+	text, err := pair[0].ToString()
+	if err != nil {
+		return id, 0, err
+	}
+	id, _ = idOf(text)
+	score, err := pair[1].AsFloat64()
+	return id, int64(math.Round(score)), err
+}
