@@ -59,6 +59,7 @@ type Store interface {
 
 	// Check tells whether the store answers.
 	Check(ctx context.Context) error
+	// Close releases what the store holds.
 	Close() error
 }
 

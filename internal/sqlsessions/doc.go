@@ -1,3 +1,3 @@
-// Package sqlsessions tests sessionstore/sqlstore on real databases: SQLite, and the servers of package servers. It is a module of its own, so that
+// Package sqlsessions tests sessionstore/sqlstore and eventlog/sqlarchive on real databases: SQLite, and the servers of package servers. It is a module of its own, so that
 // no driver ends up in the go.sum of a user.
 package sqlsessions
