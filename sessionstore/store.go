@@ -59,7 +59,7 @@ type Store interface {
 
 	// Check tells whether the store answers.
 	Check(ctx context.Context) error
-	// Close releases what the store holds.
+	// Close ends the store for this process; what it keeps stays. Calls return ErrClosed then, a second Close too.
 	Close() error
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,17 +88,18 @@ func testLimitsUnderConcurrency(t *testing.T, s *setup) {
 		}
 	}
 	s.together(t, writers, func(store sessionstore.Store, node string) {
-		for range each {
-			outcomes, err := store.Connect(t.Context(), node, []sessionstore.Claim{
-				{Session: id, Grace: lasting, MaxPerSession: limit},
-				{Session: newID(), User: "ada", Fresh: true, MaxPerUser: limit},
-			})
-			if err != nil {
-				t.Error(err)
-				return
+		for range each { // in calls of their own: what one waits for must not protect the other
+			for counter, claim := range map[*atomic.Int64]sessionstore.Claim{
+				&ofSession: {Session: id, Grace: lasting, MaxPerSession: limit},
+				&ofUser:    {Session: newID(), User: "ada", Fresh: true, MaxPerUser: limit},
+			} {
+				outcomes, err := store.Connect(t.Context(), node, []sessionstore.Claim{claim})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				count(counter, outcomes[0])
 			}
-			count(&ofSession, outcomes[0])
-			count(&ofUser, outcomes[1])
 		}
 	})
 	if n := ofSession.Load() + 1; n != limit {
@@ -115,12 +117,47 @@ func testLimitsUnderConcurrency(t *testing.T, s *setup) {
 func (s *setup) together(t *testing.T, writers int, write func(store sessionstore.Store, node string)) {
 	t.Helper()
 	var running sync.WaitGroup
+	start := make(chan struct{})
 	for i := range writers {
 		store, node := s.handle(t), fmt.Sprintf("node %d", i)
 		restore(t, store, node, alive)
-		running.Go(func() { write(store, node) })
+		running.Go(func() {
+			<-start
+			write(store, node)
+		})
 	}
+	close(start)
 	running.Wait()
+}
+
+// Two nodes may make the same session known at once, and the same user.
+func testSameNewSessions(t *testing.T, s *setup) {
+	const writers, rounds, sessions = 4, 10, 10
+	ids := newIDs(rounds * sessions)
+	s.together(t, writers, func(store sessionstore.Store, node string) {
+		for some := range slices.Chunk(ids, sessions) {
+			var claims []sessionstore.Claim
+			for _, i := range rand.Perm(sessions) {
+				claims = append(claims, sessionstore.Claim{Session: some[i], User: string(some[i][:]), Generation: 3, Grace: lasting})
+			}
+			outcomes, err := store.Connect(t.Context(), node, claims)
+			if err != nil {
+				t.Errorf("Connect: %v", err)
+				return
+			}
+			for _, o := range outcomes {
+				if o.Err != nil || o.Generation != 4 {
+					t.Errorf("the outcome is generation %d, error %v", o.Generation, o.Err)
+				}
+			}
+		}
+	})
+	if t.Failed() {
+		return
+	}
+	for _, id := range ids {
+		counts(t, s.a, id, writers)
+	}
 }
 
 func testOverlappingBatches(t *testing.T, s *setup) {

@@ -59,6 +59,18 @@ func testDeadNode(t *testing.T, s *setup) {
 	})
 }
 
+// Its connections may have been given up, even if nobody has swept yet.
+func testSilentNode(t *testing.T, s *setup) {
+	id := s.start(t, "")
+	began := get(t, s.b, id).LastSeen // the store's clock, since it is connected
+	restore(t, s.a, "c", short)
+	beat(t, s.a, "c", short, nil)
+	eventually(t, "the store's clock stands", func() bool { return get(t, s.b, id).LastSeen.Sub(began) > 3*short })
+	beat(t, s.a, "c", alive, sessionstore.ErrNodeLost)
+	restore(t, s.a, "c", alive)
+	beat(t, s.a, "c", alive, nil)
+}
+
 func testRestore(t *testing.T, s *setup) {
 	id, unknown := s.start(t, "ada"), newID()
 	created := time.Now().Add(-time.Hour).Truncate(time.Second)
@@ -103,11 +115,13 @@ func testRestoreReplaces(t *testing.T, s *setup) {
 }
 
 func testRestoreRevoked(t *testing.T, s *setup) {
-	id := s.start(t, "")
+	id := s.start(t, "ada")
 	revoke(t, s.b, id, true)
-	restore(t, s.a, "a", alive, sessionstore.Held{Session: id, Generation: 5, Connections: 1})
+	restore(t, s.a, "a", alive, sessionstore.Held{Session: id, User: "ada", Generation: 5, Connections: 1})
 	gone(t, s.a, id)
 	refused(t, s.resume(t, id, 5, lasting), sessionstore.ErrRevoked)
+	claim := sessionstore.Claim{Session: newID(), User: "ada", Fresh: true, MaxPerUser: 1}
+	accepted(t, connect(t, s.b, "b", claim)[0], 0)
 }
 
 func testForget(t *testing.T, s *setup) {
