@@ -41,20 +41,21 @@ type Store interface {
 	// wasn't revoked before.
 	Revoke(ctx context.Context, session ID, cause error) (bool, error) // cause: ErrRevoked or ErrReplayed
 	// Revoked returns the sessions that were revoked after a mark, oldest first, and the next mark. "" is the beginning. None is left out that becomes visible later: a
-	// call may return some a second time. It is asked several times a second by every node, and cheap if there are none.
+	// call may return some a second time, and returns some ten thousand at most: the next mark leads on. It is asked several times a second by every node, and cheap
+	// if there are none.
 	Revoked(ctx context.Context, after string) (sessions []ID, mark string, err error)
 
 	// Beat says that a node is alive for as long as ttl. Error: ErrNodeLost if the node's time was over before, so that its connections have been, or may have been, given
 	// up: it calls Restore then.
 	Beat(ctx context.Context, node string, ttl time.Duration) error
 	// Restore replaces what is counted for a node, and makes it known for as long as ttl: at its start with nothing, and after ErrNodeLost. It checks no limits, and raises
-	// the generations of sessions to those given if they are lower.
+	// the generations of sessions to those given if they are lower. It may be done in parts: a node makes no other call but Beat until it returns.
 	Restore(ctx context.Context, node string, ttl time.Duration, held []Held) error
 	// Forget ends a node: its connections count no more, and their sessions are abandoned from now on.
 	Forget(ctx context.Context, node string) error
 	// Sweep takes the counts of dead nodes away, and removes the sessions that have been without a connection for longer than abandoned, or for longest if there are more
-	// than most (0: no limit), and the revoked after revoked, those with connections perhaps later. It returns at most some thousand of those it removed that weren't revoked: each to one caller alone. more says that there is
-	// more to do at once.
+	// than most (0: no limit), and the revoked after revoked, those with connections perhaps later. It returns at most some thousand of those it removed that
+	// weren't revoked: each to one caller alone. more says that there is more to do at once.
 	Sweep(ctx context.Context, abandoned, revoked time.Duration, most int) (ended []Info, more bool, err error)
 
 	// Check tells whether the store answers.

@@ -189,8 +189,8 @@ func (b *batch) restore(ctx context.Context, some keys, has map[sessionstore.ID]
 		case r == nil && wanted:
 			r = &row{id: id, Record: sessionstore.NewHeldRecord(h, b.now)}
 			b.rows[id] = r
-		case r == nil, wanted && r.held == h.Connections && r.Generation >= h.Generation:
-			continue
+		case r == nil, wanted && r.Revoked == nil && r.held == h.Connections && r.Generation >= h.Generation:
+			continue // as it is already
 		case r.held > 0:
 			b.drop(r, r.held)
 		}

@@ -250,6 +250,21 @@ func testPlace(t *testing.T, s *setup) {
 	at(partitions.With(3, 41).String())
 }
 
+// The text of a place sorts neither as text nor, in decimal digits, as such.
+func testPlaceIsANumber(t *testing.T, s *setup) {
+	for _, pair := range [][2]uint64{{9, 10}, {35, 36}, {99, 100}, {1295, 1296}, {1<<50 - 1, 1 << 50}} {
+		for _, first := range []int{0, 1} {
+			id := s.start(t, "")
+			accepted(t, s.resume(t, id, 0, lasting), 1)
+			accepted(t, s.resume(t, id, 0, lasting), 1)
+			leave(t, s.b, "b", sessionstore.Leave{Session: id, Cursor: place(pair[first])}, sessionstore.Leave{Session: id, Cursor: place(pair[1-first])})
+			if info := get(t, s.a, id); info.Cursor != place(pair[0]) {
+				t.Errorf("of the places %q and %q, %q is kept", place(pair[first]), place(pair[1-first]), info.Cursor)
+			}
+		}
+	}
+}
+
 func testTexts(t *testing.T, s *setup) {
 	longest := eventlog.NewCursor(1<<40-1, 1<<53-1)
 	for p := uint32(1); len(longest.With(p, 1<<53-1).String()) <= eventlog.MaxCursorBytes; p++ {

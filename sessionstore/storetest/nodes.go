@@ -117,7 +117,7 @@ func testRestoreReplaces(t *testing.T, s *setup) {
 func testRestoreRevoked(t *testing.T, s *setup) {
 	id := s.start(t, "ada")
 	revoke(t, s.b, id, true)
-	restore(t, s.a, "a", alive, sessionstore.Held{Session: id, User: "ada", Generation: 5, Connections: 1})
+	restore(t, s.a, "a", alive, sessionstore.Held{Session: id, User: "ada", Connections: 1})
 	gone(t, s.a, id)
 	refused(t, s.resume(t, id, 5, lasting), sessionstore.ErrRevoked)
 	claim := sessionstore.Claim{Session: newID(), User: "ada", Fresh: true, MaxPerUser: 1}

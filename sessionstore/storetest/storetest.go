@@ -62,6 +62,7 @@ func Run(t *testing.T, newStore Factory) {
 		{"overlapping batches count right and all come through", testOverlappingBatches},
 		{"leave takes back only what its node has", testLeave},
 		{"the oldest proved place is the session's", testPlace},
+		{"which place is the older is a matter of numbers", testPlaceIsANumber},
 		{"any user and any place come back as they were", testTexts},
 		{"get and list tell of every session that isn't revoked", testList},
 		{"a revoked session stays so", testRevoke},
