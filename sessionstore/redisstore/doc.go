@@ -21,7 +21,7 @@
 // # What to configure
 //
 // Redis's maxmemory-policy should be noeviction: a session that is thrown away begins anew with the next claim, without its count and without being revoked. A
-// session takes about 400 bytes. All keys expire Options.Keep after they were last written, so a store that nobody uses any more goes by itself.
+// session takes about 550 bytes. All keys expire Options.Keep after they were last written, so a store that nobody uses any more goes by itself.
 //
 // A user of the store needs
 //

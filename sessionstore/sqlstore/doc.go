@@ -21,6 +21,7 @@
 //
 // # What it costs
 //
-// A batch of claims takes a dozen statements or less, whatever its size up to a thousand, and one commit. A row of a session is about 250 bytes with its indexes. A
-// Sweep counts the sessions, which reads an index of all of them, as often as that takes a twentieth of the time at most.
+// A batch of claims takes a dozen statements or less, whatever its size up to a thousand, and one commit. In PostgreSQL a connected session
+// takes about 580 bytes with all indexes, an abandoned one 260. A Sweep counts the sessions, which reads an index of all of them, so seldom that it takes a
+// twentieth of the time at most.
 package sqlstore
