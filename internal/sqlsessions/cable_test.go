@@ -82,6 +82,9 @@ func (c *cable) accept() {
 // cutAfter lets some answers through, and then ends all connections instead of delivering one.
 func (c *cable) cutAfter(answers int64) { c.left.Store(answers) }
 
+// answers is how many have come through since it was healed.
+func (c *cable) answers() int64 { return math.MaxInt64 - c.left.Load() }
+
 func (c *cable) heal() { c.left.Store(math.MaxInt64) }
 
 func (c *cable) copy(from, to net.Conn, answers bool) {

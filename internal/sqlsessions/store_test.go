@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/buffkit/buffkit/internal/servers"
 	"github.com/buffkit/buffkit/migrate"
@@ -75,6 +76,35 @@ func TestBadArgumentsAreExplained(t *testing.T) {
 	if _, _, err := store.Revoked(t.Context(), "yesterday"); err == nil || !strings.Contains(err.Error(), "begin with") {
 		t.Errorf("a bad mark: %v", err)
 	}
+}
+
+// A storm of reconnects arrives in batches: what counts is how often the server is asked, not for how many.
+func TestABatchOfAnySizeTakesAsManyStatements(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		driver, dsn := on.fresh(t)
+		cable, through := overCable(t, driver, dsn)
+		store := openStore(t, on, driver, through)
+		mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
+		took := map[int]int64{}
+		for _, size := range []int{1, 200, 1, 200} { // the first of each connects, and may prepare
+			var claims []sessionstore.Claim
+			for range size {
+				id := newID()
+				claims = append(claims, sessionstore.Claim{Session: id, User: string(id[:]), Fresh: true})
+			}
+			for range 2 { // new sessions, and known ones
+				cable.heal()
+				_, err := store.Connect(t.Context(), "a", claims)
+				mustDo(t, err)
+				took[size] = cable.answers()
+			}
+		}
+		t.Logf("a batch of 1: %d answers; of 200: %d", took[1], took[200])
+		const parts = 4 // in which long answers may arrive
+		if took[1] > 16 || took[200] > took[1]+parts {
+			t.Errorf("a batch of 1 took %d answers of the server, one of 200 took %d", took[1], took[200])
+		}
+	})
 }
 
 // PostgreSQL waits for its disk here, and so does SQLite. MySQL and MariaDB are those of the tests, which don't.
