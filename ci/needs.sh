@@ -35,6 +35,7 @@ done < <(needs)
 if [ ${#missing[@]} -eq 0 ]; then
 	"$(dirname "$0")/mysql.sh"
 	"$(dirname "$0")/valkey.sh"
+	"$(dirname "$0")/redis8.sh"
 	echo "all there: $(needs | awk '{ printf "%s%s", sep, $1; sep = ", " }')"
 	exit 0
 fi
@@ -50,3 +51,4 @@ apt-get -qq -o Acquire::Retries=5 update
 apt-get -qq -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" </dev/null
 "$(dirname "$0")/mysql.sh"
 "$(dirname "$0")/valkey.sh"
+"$(dirname "$0")/redis8.sh"

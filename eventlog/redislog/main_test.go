@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 // The servers that tests share, each started by the first that needs it. Tests that break a server have one of their own.
 var (
 	sharedRedis   = shared(func() (*servers.RedisServer, error) { return servers.Redis() })
+	sharedRedis8  = shared(func() (*servers.RedisServer, error) { return servers.Redis8() })
 	sharedValkey  = shared(func() (*servers.RedisServer, error) { return servers.Valkey() })
 	sharedCluster = shared(servers.NewRedisCluster)
 )
@@ -94,6 +95,7 @@ var kinds = []struct {
 	addrs func(testing.TB) []string
 }{
 	{"Redis 7", func(t testing.TB) []string { return []string{sharedRedis(t).Addr} }},
+	{"Redis 8", func(t testing.TB) []string { return []string{sharedRedis8(t).Addr} }},
 	{"Valkey 9", func(t testing.TB) []string { return []string{sharedValkey(t).Addr} }},
 	{"Cluster", func(t testing.TB) []string { return sharedCluster(t).Addrs()[:1] }},
 }

@@ -48,6 +48,37 @@ func Valkey(args ...string) (*RedisServer, error) {
 	return startRedis("valkey", command, args)
 }
 
+// Redis8 starts the Redis 8 that ci/redis8.sh has unpacked into the user's cache, or else the installed one if it is as new.
+func Redis8(args ...string) (*RedisServer, error) {
+	root, command, err := unpacked("redis8", "usr/bin/redis-server")
+	if err != nil {
+		return nil, err
+	}
+	if root == "" {
+		path, err := exec.LookPath("redis-server")
+		if err == nil {
+			err = isRedis8(path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("there is no Redis 8: run ci/redis8.sh, which unpacks one into your cache: %w", err)
+		}
+		command = []string{path}
+	}
+	return startRedis("redis8", command, args)
+}
+
+func isRedis8(path string) error {
+	out, err := exec.Command(path, "--version").Output()
+	if err != nil {
+		return err
+	}
+	_, version, _ := strings.Cut(string(out), " v=")
+	if major, _, _ := strings.Cut(version, "."); len(major) == 1 && major < "8" {
+		return fmt.Errorf("%s is version %s", path, major)
+	}
+	return nil
+}
+
 func startRedis(name string, command, args []string) (*RedisServer, error) {
 	s, err := newServer(name, options{})
 	if err != nil {
