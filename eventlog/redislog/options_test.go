@@ -8,7 +8,6 @@ import (
 
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/eventlog/redislog"
-	"github.com/buffkit/buffkit/internal/servers"
 )
 
 func TestParseURL(t *testing.T) {
@@ -74,61 +73,6 @@ func TestBadOptionsAreRefused(t *testing.T) {
 	for _, tt := range tests {
 		if _, err := redislog.OpenStore(t.Context(), &tt.opts); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("error %v, want one that says %q", err, tt.want)
-		}
-	}
-}
-
-func TestCheckFindsWhatLosesEvents(t *testing.T) {
-	t.Parallel()
-	good := []string{"--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "100mb"}
-	tests := []struct {
-		name string
-		args []string
-		want map[redislog.Level][]string // a word of each finding that isn't fine
-	}{
-		{"a careful server", good, nil},
-		{"the default", nil, map[redislog.Level][]string{redislog.Warning: {"appendonly", "maxmemory isn't set"}}},
-		{"everysec and eviction", append(good[:len(good):len(good)], "--appendfsync", "everysec", "--maxmemory-policy", "allkeys-lru"),
-			map[redislog.Level][]string{redislog.Warning: {"appendfsync"}, redislog.Problem: {"maxmemory-policy"}}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			server := own(t, servers.Redis, tt.args...)
-			wantFindings(t, server.Addr, tt.want)
-		})
-	}
-	t.Run("a replica that nobody waits for", func(t *testing.T) {
-		t.Parallel()
-		p := startPair(t)
-		wantFindings(t, p.master.Addr, map[redislog.Level][]string{redislog.Warning: {"appendonly", "maxmemory isn't set", "min-replicas-to-write"}})
-	})
-}
-
-func wantFindings(t *testing.T, addr string, want map[redislog.Level][]string) {
-	t.Helper()
-	found, err := redislog.Check(t.Context(), &redislog.Options{Addrs: []string{addr}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[redislog.Level][]string{}
-	for _, f := range found {
-		if (f.Level == redislog.Fine) != (f.Change == "") {
-			t.Errorf("%+v: what isn't fine has something to change", f)
-		}
-		if f.Level != redislog.Fine {
-			got[f.Level] = append(got[f.Level], f.What)
-		}
-	}
-	for _, level := range []redislog.Level{redislog.Problem, redislog.Warning} {
-		if len(got[level]) != len(want[level]) {
-			t.Errorf("%s: found %q, want %q", level, got[level], want[level])
-			continue
-		}
-		for i := range want[level] {
-			if !strings.Contains(got[level][i], want[level][i]) {
-				t.Errorf("%s: found %q, want %q", level, got[level][i], want[level][i])
-			}
 		}
 	}
 }

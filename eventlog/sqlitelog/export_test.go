@@ -26,3 +26,6 @@ func (s *Store) Count(ctx context.Context, topic string) (rows int, bytes, booke
 		topic).Scan(&rows, &bytes, &booked)
 	return rows, bytes, booked, err
 }
+
+// OfKind is what Check says of a file system.
+var OfKind = ofKind

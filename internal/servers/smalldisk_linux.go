@@ -56,6 +56,11 @@ func (d *SmallDisk) MakeRoom() error {
 	return err
 }
 
+// ReadOnly lets nothing be written to it any more.
+func (d *SmallDisk) ReadOnly() error {
+	return syscall.Mount("tmpfs", d.Dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY|syscall.MS_NOSUID|syscall.MS_NODEV, "")
+}
+
 // Remove unmounts it.
 func (d *SmallDisk) Remove() error {
 	return errors.Join(syscall.Unmount(d.Dir, syscall.MNT_DETACH), os.Remove(d.Dir))

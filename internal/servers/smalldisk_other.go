@@ -19,5 +19,8 @@ func (*SmallDisk) Fill() error { return nil }
 // MakeRoom does nothing.
 func (*SmallDisk) MakeRoom() error { return nil }
 
+// ReadOnly does nothing.
+func (*SmallDisk) ReadOnly() error { return nil }
+
 // Remove does nothing.
 func (*SmallDisk) Remove() error { return nil }
