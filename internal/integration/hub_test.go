@@ -17,7 +17,7 @@ func serve(t *testing.T, addr string) (hub *program, url string) {
 	if addr == "" {
 		addr = net.JoinHostPort(ownHost(), "0")
 	}
-	hub = run(t, "serve", "--insecure", "--addr", addr, "--retry", retry.String(), "--drain-window", retry.String())
+	hub = run(t, "serve", "--insecure", "--log", "memory", "--addr", addr, "--retry", retry.String(), "--drain-window", retry.String())
 	return hub, strings.TrimPrefix(awaitLine(t, &hub.out, "buffkit serves "), "buffkit serves ")
 }
 

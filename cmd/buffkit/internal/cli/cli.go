@@ -65,7 +65,8 @@ Environment:
   BUFFKIT_URL     the hub that publish and subscribe talk to, instead of --url
   BUFFKIT_TOKEN   their access token, instead of --token
   BUFFKIT_SECRET  the secret of serve and token, instead of --secret-file
-  DATABASE_URL    the database of migrate, seed and generate, instead of --database
+  BUFFKIT_LOG     the log of serve and doctor, instead of --log
+  DATABASE_URL    the database of migrate, seed, generate and doctor, instead of --database
 
 Exit codes:
   0  done; a stream or a server that was stopped by Ctrl-C or SIGTERM is done
@@ -91,7 +92,7 @@ Exit codes:
 		Version:                    build().String(),
 	}
 	root.SetVersionTemplate("buffkit {{.Version}}\n")
-	root.AddCommand(a.serve(), a.publish(), a.subscribe(), a.token(), a.migrate(), a.seed(), a.generate(), a.demo(), a.version())
+	root.AddCommand(a.serve(), a.publish(), a.subscribe(), a.token(), a.doctor(), a.migrate(), a.seed(), a.generate(), a.demo(), a.version())
 	return root
 }
 

@@ -77,7 +77,7 @@ func (f *serveFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.addr, "addr", defaultAddr, "HOST:PORT to listen on; port 0 picks a free one")
 	flags.StringVar(&f.secretFile, "secret-file", "", "file with the secret of access tokens, one a line (default $"+secretVar+")")
 	flags.BoolVar(&f.insecure, "insecure", false, "no access control; loopback addresses only")
-	flags.StringVar(&f.log, "log", "memory", "where the events are kept: memory, sqlite:DIR for a file in a folder, redis://… or postgres://… for several nodes")
+	addLog(flags, &f.log, "where the events are kept: memory, sqlite:DIR for a file in a folder, redis://… or postgres://… for several nodes")
 	flags.StringArrayVar(&f.hub.AllowOrigins, "allow-origin", nil, "browser origin whose pages may call, as in https://app.example.com; repeat")
 	flags.BoolVar(&f.json, "json", false, "print the address and the log as JSON lines")
 	flags.BoolVar(&f.verbose, "verbose", false, "log every stream that begins, ends, or is refused")
@@ -108,9 +108,6 @@ func (f *serveFlags) define(cmd *cobra.Command) {
 
 // options checks the flags and turns them into the options of the log and the hub.
 func (f *serveFlags) options() (*eventlog.MemoryOptions, *hub.Options, error) {
-	if _, _, err := parseLog(f.log); err != nil {
-		return nil, nil, err
-	}
 	p := &f.hub.Push
 	for name, d := range map[string]time.Duration{
 		"heartbeat": p.Heartbeat, "retry": p.Retry, "write-timeout": p.WriteTimeout, "drain-window": p.DrainWindow,
@@ -155,34 +152,19 @@ func orNoLimit(n int64) int64 {
 }
 
 func (a *app) runServe(ctx context.Context, f *serveFlags) error {
-	logOptions, hubOptions, err := f.options()
-	if err != nil {
-		return err
-	}
-	keys, err := f.access()
-	if err != nil {
-		return err
-	}
 	logger := a.logger(f)
-	hubOptions.Logger = logger
-	hubOptions.Push.Hooks = logHooks(logger)
-
-	kind, rest, err := parseLog(f.log)
+	at, bounds, newHub, err := f.read(ctx, logger)
 	if err != nil {
 		return err
 	}
-	log, err := kind.open(ctx, rest, *logOptions, logger)
+	log, err := at.open(ctx, *bounds, logger)
 	if err != nil {
-		return err
+		return fmt.Errorf("open the log %v: %w", at, err)
 	}
 	defer log.Close()
-	newHub := func() (*hub.Hub, error) { return hub.New(log, keys, hubOptions) }
-	if keys == nil {
-		newHub = func() (*hub.Hub, error) { return hub.NewInsecure(log, hubOptions) }
-	}
-	h, err := newHub()
+	h, err := newHub(log)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	defer h.Close()
 	listener, err := f.listen(ctx) // the last thing that can be wrong, so that nobody connects in vain
@@ -193,10 +175,50 @@ func (a *app) runServe(ctx context.Context, f *serveFlags) error {
 	if err := a.announce(f, listener); err != nil {
 		return err
 	}
-	if keys == nil {
+	logger.Info("events are kept", "log", at.String())
+	if f.insecure {
 		logger.Warn("insecure: anybody who reaches this address may read and publish everything")
 	}
 	return serve(ctx, listener, h, f, logger)
+}
+
+// hubMaker makes a hub on a log, with the options of the command line.
+type hubMaker func(eventlog.Log) (*hub.Hub, error)
+
+// read checks all flags before anything is made: where the log is, with which bounds, and how to make a hub of it.
+func (f *serveFlags) read(ctx context.Context, logger *slog.Logger) (at logPlace, bounds *eventlog.MemoryOptions, newHub hubMaker, err error) {
+	bounds, opts, err := f.options()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if at, err = parseLog(f.log); err != nil {
+		return nil, nil, nil, err
+	}
+	keys, err := f.access()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := f.checkAddr(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	opts.Logger = logger
+	opts.Push.Hooks = logHooks(logger)
+	newHub = func(log eventlog.Log) (*hub.Hub, error) { return hub.New(log, keys, opts) }
+	if keys == nil {
+		newHub = func(log eventlog.Log) (*hub.Hub, error) { return hub.NewInsecure(log, opts) }
+	}
+	return at, bounds, newHub, tryOut(newHub)
+}
+
+// tryOut makes a hub of an empty log, so that what is wrong with its options is told before there is a folder, or a table, of the real one.
+func tryOut(newHub hubMaker) error {
+	log := eventlog.NewMemory(nil)
+	defer log.Close()
+	h, err := newHub(log)
+	if err != nil {
+		return usageError{err}
+	}
+	return h.Close()
 }
 
 // access returns the keys of access tokens, nil with --insecure.

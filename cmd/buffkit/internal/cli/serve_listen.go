@@ -9,21 +9,33 @@ import (
 	"syscall"
 )
 
-// listen listens on --addr, with --insecure only if nobody can reach it from another machine.
-func (f *serveFlags) listen(ctx context.Context) (net.Listener, error) {
-	host, port, err := net.SplitHostPort(f.addr)
+// checkAddr looks whether --addr is one, and with --insecure whether nobody can reach it from another machine.
+func (f *serveFlags) checkAddr(ctx context.Context) error {
+	host, _, err := f.hostPort()
+	if err != nil || !f.insecure {
+		return err
+	}
+	return f.checkLoopback(ctx, host)
+}
+
+func (f *serveFlags) hostPort() (host, port string, err error) {
+	host, port, err = net.SplitHostPort(f.addr)
 	if err != nil {
-		return nil, usagef("--addr %.128q: give HOST:PORT, as in localhost:8080 or :8080", f.addr)
+		return "", "", usagef("--addr %.128q: give HOST:PORT, as in localhost:8080 or :8080", f.addr)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return nil, usagef("--addr %.128q: %.32q isn't a port: give 0 to 65535", f.addr, port)
+		return "", "", usagef("--addr %.128q: %.32q isn't a port: give 0 to 65535", f.addr, port)
 	} else if n == 0 {
 		port = "0"
 	}
-	if f.insecure {
-		if err := f.checkLoopback(ctx, host); err != nil {
-			return nil, err
-		}
+	return host, port, nil
+}
+
+// listen listens on --addr, with --insecure only if nobody can reach it from another machine.
+func (f *serveFlags) listen(ctx context.Context) (net.Listener, error) {
+	host, port, err := f.hostPort()
+	if err != nil {
+		return nil, err
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	switch {

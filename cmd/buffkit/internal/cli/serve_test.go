@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,7 +60,7 @@ func connect(t *testing.T, target string) net.Conn {
 
 func TestServeSaysWhereAndDrains(t *testing.T) {
 	t.Parallel()
-	p := begin(t, strings.NewReader(""), "serve", "--insecure", "--addr", "127.0.0.1:0", "--drain-window", "20ms")
+	p := begin(t, strings.NewReader(""), "serve", "--insecure", "--addr", "127.0.0.1:0", "--drain-window", "20ms", "--log", "memory")
 	p.stdout.await(t, "\n")
 	target := strings.TrimSpace(strings.TrimPrefix(p.stdout.String(), "buffkit serves "))
 	p.stderr.await(t, "insecure")
@@ -72,7 +73,7 @@ func TestServeSaysWhereAndDrains(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	r := p.interrupt()
-	r.want(t, 0, "draining", "drained")
+	r.want(t, 0, "events are kept", "log=memory", "draining", "drained")
 	if text, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(text), `"code":"draining"`) {
 		t.Errorf("the stream ended with %q, %v", text, err)
 	}
@@ -110,7 +111,7 @@ func TestAPortThatIsTaken(t *testing.T) {
 	t.Parallel()
 	_, target := serve(t, "--insecure")
 	u, _ := url.Parse(target)
-	r := run(t, "", "serve", "--insecure", "--addr", u.Host)
+	r := run(t, "", "serve", "--insecure", "--addr", u.Host, "--log", "memory")
 	r.want(t, 1, "port "+u.Port()+" is taken", "--addr")
 	if strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("it says %q", r.stderr)
@@ -272,6 +273,55 @@ func TestServeGoesOnAfterARestart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The folder is in the working directory, so this test runs alone.
+func TestServeKeepsItsEventsInAFolderByDefault(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	serve := func() (*process, string) {
+		p := begin(t, strings.NewReader(""), "serve", "--insecure", "--addr", "127.0.0.1:0", "--drain-window", "20ms")
+		p.stdout.await(t, "\n")
+		return p, strings.TrimSpace(strings.TrimPrefix(p.stdout.String(), "buffkit serves "))
+	}
+	p, target := serve()
+	publishTo(t, target, "before")
+	p.interrupt().want(t, 0, "events are kept", "sqlite:", "buffkit-data")
+	_, target = serve()
+	if status, body := get(t, target+"/history?topic=news"); status != 200 || !strings.Contains(body, "before") {
+		t.Errorf("history: %d %s", status, body)
+	}
+	data := filepath.Join(folder, "buffkit-data")
+	if info, err := os.Stat(data); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v: others may look into the folder", info, err)
+	}
+	if text := readFile(t, filepath.Join(data, ".gitignore")); text != "*\n" {
+		t.Errorf("a repository would take it up: %q", text)
+	}
+}
+
+func TestTwoHubsOnOneFolderShareTheirEvents(t *testing.T) {
+	t.Parallel()
+	log := "sqlite:" + filepath.Join(t.TempDir(), "data")
+	_, one := serve(t, "--insecure", "--log", log)
+	_, other := serve(t, "--insecure", "--log", log)
+	sub := begin(t, strings.NewReader(""), "subscribe", "--url", other, "--topic", "news", "-n", "2")
+	sub.stderr.await(t, "starts now")
+	publishTo(t, one, "from one")
+	sub.stdout.await(t, "from one")
+	publishTo(t, other, "from the other")
+	if r := sub.wait(); r.code != 0 || r.stdout != "from one\nfrom the other\n" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestAFolderThatCannotBeMade(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "", "serve", "--insecure", "--addr", "localhost:0", "--log", "sqlite:"+filepath.Join(file, "data")).want(t, 1, file, "--log sqlite:DIR", "--log memory")
 }
 
 func publishTo(t *testing.T, target, data string) {

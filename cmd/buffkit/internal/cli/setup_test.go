@@ -149,10 +149,10 @@ func (o *output) until(t *testing.T, want string, done func(text string) bool) {
 	}
 }
 
-// serve runs the serve command and returns the URL that it prints.
+// serve runs the serve command, with its events in memory unless the arguments say otherwise, and returns the URL that it prints.
 func serve(t *testing.T, args ...string) (*process, string) {
 	t.Helper()
-	p := begin(t, strings.NewReader(""), append([]string{"serve", "--json", "--addr", "localhost:0", "--drain-window", "20ms"}, args...)...)
+	p := begin(t, strings.NewReader(""), append([]string{"serve", "--json", "--addr", "localhost:0", "--drain-window", "20ms", "--log", "memory"}, args...)...)
 	p.stdout.await(t, "\n")
 	var said struct{ URL string }
 	if err := json.Unmarshal([]byte(p.stdout.String()), &said); err != nil || said.URL == "" {
