@@ -13,7 +13,7 @@ import (
 // demo starts the demo and returns its address.
 func demo(t *testing.T) (running *program, url string) {
 	t.Helper()
-	running = run(t, "demo", "--addr", net.JoinHostPort(ownHost(), "0"))
+	running = run(t, "demo", "--log", "memory", "--addr", net.JoinHostPort(ownHost(), "0"))
 	return running, strings.TrimPrefix(awaitLine(t, &running.out, "buffkit demo: "), "buffkit demo: ")
 }
 

@@ -32,6 +32,11 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 func TestWrongUsageIsSaidBriefly(t *testing.T) {
 	t.Parallel()
 	file := secretFile(t)
+	t.Cleanup(func() { // when all are over
+		if _, err := os.Stat("buffkit-data"); err == nil {
+			t.Error("something was done: a folder was made")
+		}
+	})
 	tests := []struct {
 		name, command, says string
 	}{
@@ -51,6 +56,15 @@ func TestWrongUsageIsSaidBriefly(t *testing.T) {
 		{"log without a folder", "serve --insecure --log sqlite", "--log sqlite:DIR"},
 		{"memory with a folder", "serve --insecure --log memory:data", "write --log memory"},
 		{"log without a name", "serve --insecure --log=", "--log memory"},
+		{"Redis without a host", "serve --insecure --log redis://", "write it as redis://host:6379"},
+		{"Redis with a parameter that it hasn't", "serve --insecure --log redis://localhost?fsync=always", "connections, count"},
+		{"PostgreSQL with a port that isn't one", "serve --insecure --log postgres://localhost:port/app", "--log: "},
+		{"a demo for two machines", "demo --log redis://localhost", "--log sqlite:DIR or --log memory"},
+		{"a doctor for a log of another kind", "doctor --log tape:data", `"tape" in this version`},
+		{"a doctor for Redis without a host", "doctor --log redis://", "write it as redis://host:6379"},
+		{"a doctor for a database of another kind", "doctor --database tape:data", "use sqlite:FILE"},
+		{"a doctor in another tongue", "doctor --format xml", "use text or json"},
+		{"a doctor without time", "doctor --timeout 0s", "--timeout"},
 		{"no heartbeat", "serve --insecure --heartbeat 0s", "--heartbeat"},
 		{"duration without a unit", "serve --insecure --heartbeat 15", "--heartbeat"},
 		{"negative limit", "serve --insecure --max-topics -1", "0 for no limit"},
@@ -105,9 +119,13 @@ func TestVersion(t *testing.T) {
 
 func TestDemoSaysWhereAndEnds(t *testing.T) {
 	t.Parallel()
-	p := begin(t, strings.NewReader(""), "demo", "--addr", "127.0.0.1:0")
+	folder := t.TempDir()
+	p := begin(t, strings.NewReader(""), "demo", "--addr", "127.0.0.1:0", "--log", "sqlite:"+folder)
 	p.stdout.await(t, "buffkit demo: http://127.0.0.1:")
-	p.interrupt().want(t, 0)
+	second := begin(t, strings.NewReader(""), "demo", "--addr", "127.0.0.1:0", "--log", "sqlite:"+folder)
+	second.stdout.await(t, "buffkit demo: http://127.0.0.1:")
+	second.interrupt().want(t, 0, "another demo keeps its events in the folder")
+	p.interrupt().want(t, 0, "events are kept", folder)
 }
 
 func TestASecretIsMadeOnce(t *testing.T) {
@@ -159,6 +177,13 @@ func TestTheEnvironmentStandsInForFlags(t *testing.T) {
 	}
 	secret := strings.TrimSpace(run(t, "", "token", "--new-secret").stdout)
 	t.Setenv("BUFFKIT_SECRET", secret)
+	t.Setenv("BUFFKIT_LOG", "redis://:hush@localhost?sentinel=a&b=c")
+	run(t, "", "serve", "--addr", "localhost:0").want(t, 2, "--log", `"b"`)
+	run(t, "", "doctor").want(t, 2, "--log", `"b"`)
+	if help := run(t, "", "serve", "--help").stdout; strings.Contains(help, "hush") || !strings.Contains(help, "$BUFFKIT_LOG") {
+		t.Error("the help shows what the environment has")
+	}
+	t.Setenv("BUFFKIT_LOG", "memory")
 	_, url := serve(t)
 	t.Setenv("BUFFKIT_URL", url)
 	run(t, "", "publish", "--topic", "news", "x").want(t, 1, "nothing was stored", "BUFFKIT_TOKEN")

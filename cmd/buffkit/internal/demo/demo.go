@@ -4,13 +4,13 @@ package demo
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -43,6 +43,9 @@ const (
 type Options struct {
 	// Addr is where to listen, HOST:PORT. If the port is taken, the demo opens on a free one. Default DefaultAddr.
 	Addr string
+	// Folder is where the events are kept, so that a demo that is started again goes on where this one was. It must be there. A second demo
+	// in it keeps its events in memory. Default "": memory, for this one too.
+	Folder string
 	// Out is told the address, in a line "buffkit demo: http://HOST:PORT". Default: nobody.
 	Out io.Writer
 	// Logger gets what goes wrong. Default slog.Default().
@@ -77,6 +80,7 @@ func Run(ctx context.Context, opts Options) error {
 	if _, err := fmt.Fprintf(opts.Out, "buffkit demo: http://%s\n", address(opts.Addr, ln)); err != nil {
 		opts.Logger.Warn("demo: print the address", "err", err)
 	}
+	opts.Logger.Info("events are kept", "log", d.place(opts))
 	return errors.Join(d.Serve(ctx, ln), d.Close())
 }
 
@@ -119,11 +123,11 @@ func address(asked string, ln net.Listener) string {
 type Demo struct {
 	publisher *publisher
 	broker    *push.Broker
-	log       *eventlog.Memory
+	log       eventlog.Log
 	network   *network
 	handler   http.Handler
 	logger    *slog.Logger
-	run       string
+	run       string // the log's identity: the numbers of another log begin anew
 	retention int
 	interval  time.Duration
 
@@ -147,46 +151,27 @@ func New(opts Options) (*Demo, error) {
 }
 
 func start(opts Options, r rhythm) (*Demo, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	log, err := openLog(ctx, opts, r)
+	if err != nil {
+		stop()
+		return nil, err
+	}
 	d := &Demo{
-		log: eventlog.NewMemory(&eventlog.MemoryOptions{RetentionOf: func(topic string) eventlog.Retention {
-			switch topic {
-			case topicPulse:
-				return eventlog.Retention{Count: r.retention}
-			case topicMachine:
-				return eventlog.Retention{Count: max(1, r.retention*int(r.pulse)/int(r.sample))} // as long as the pulses
-			}
-			return eventlog.Retention{}
-		}}),
+		log:       log,
 		network:   newNetwork(),
 		logger:    opts.Logger,
-		run:       rand.Text(),
 		retention: r.retention,
 		interval:  r.pulse,
 
 		bodyTimeout: bodyTimeout,
+
+		stop: stop,
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	d.stop = stop
-	d.publisher = &publisher{
-		logger: opts.Logger,
-		host:   readHost(ctx, opts.Logger),
-		edits:  make(chan request[edit]),
-		bursts: make(chan request[int]),
-	}
-	d.publisher.state.Store(&state{items: firstItems()})
-	broker, err := push.New(push.Public(topics...), &push.Options{
-		Log:         d.log,
-		Snapshot:    d.publisher.snapshot,
-		Logger:      opts.Logger,
-		Retry:       reconnect,
-		DrainWindow: r.drain,
-	})
-	if err != nil {
+	if err := d.begin(ctx, r); err != nil {
 		stop()
-		return nil, errors.Join(err, d.log.Close())
+		return nil, errors.Join(err, log.Close())
 	}
-	d.broker, d.publisher.broker = broker, broker
-	d.handler = d.routes()
 
 	samples := make(chan sample)
 	d.done.Go(func() { watchMachine(ctx, opts.Logger, r.sample, samples) })
@@ -196,6 +181,47 @@ func start(opts Options, r rhythm) (*Demo, error) {
 		d.publisher.run(ctx, ticker.C, samples)
 	})
 	return d, nil
+}
+
+// begin makes what needs the log: the publisher, which goes on where the log is, and the broker.
+func (d *Demo) begin(ctx context.Context, r rhythm) error {
+	head, err := d.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	d.run = strconv.FormatUint(head.Epoch(), 36)
+	before, err := goOn(ctx, d.log)
+	if err != nil {
+		return err
+	}
+	d.publisher = &publisher{
+		logger: d.logger,
+		host:   readHost(ctx, d.logger),
+		edits:  make(chan request[edit]),
+		bursts: make(chan request[int]),
+	}
+	d.publisher.state.Store(before)
+	d.broker, err = push.New(push.Public(topics...), &push.Options{
+		Log:         d.log,
+		Snapshot:    d.publisher.snapshot,
+		Logger:      d.logger,
+		Retry:       reconnect,
+		DrainWindow: r.drain,
+	})
+	if err != nil {
+		return err
+	}
+	d.publisher.broker = d.broker
+	d.handler = d.routes()
+	return nil
+}
+
+// place is where the events are kept.
+func (d *Demo) place(opts Options) string {
+	if _, ok := d.log.(*locked); ok {
+		return "sqlite:" + opts.Folder
+	}
+	return "memory"
 }
 
 // watchMachine sends samples until ctx ends. It has a goroutine of its own: a file system that hangs stops only the charts.

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +20,8 @@ import (
 	"time"
 
 	"github.com/buffkit/buffkit/cmd/buffkit/internal/demo"
+	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/sqlitelog"
 )
 
 func TestPageGoesOnFromWhereItWasRendered(t *testing.T) {
@@ -264,7 +268,74 @@ func TestOverflowIsToldAsAGapAndHealed(t *testing.T) {
 	}
 }
 
-// A restart forgets the log. A tab that comes back is told so for every topic, and gets the state of each.
+// A demo with a folder that is started again has the same list and the next numbers, and a tab that comes back gets what it missed.
+func TestADemoThatIsStartedAgainGoesOn(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	start := func() *demo.Demo {
+		d, err := demo.StartFast(demo.Options{Logger: quiet, Folder: folder}, testPulse, testSample, testDrain, testRetention)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	d := start()
+	go func() { done <- d.Serve(ctx, ln) }()
+	old := &server{t, ln.Addr().String(), stop, done}
+	st := old.mustOpen("TAB", "")
+	st.mustOpened()
+	old.post("/list", url.Values{"text": {"milk"}})
+	got, run := newBook(t), old.head("").Run
+	for got.last["list"] == 0 || got.last["machine"] == 0 || got.last["pulse"] < 20 {
+		got.enter(st.mustRead())
+	}
+	stop()
+	if err := errors.Join(<-done, d.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	s := serveDemo(t, start())
+	st = s.mustOpen("TAB", got.lastID)
+	if o := st.mustOpened(); o.State != "resumed" {
+		t.Errorf("open says %+v", o)
+	}
+	s.post("/list", url.Values{"text": {"bread"}})
+	before := maps.Clone(got.last)
+	for got.last["list"] == before["list"] || got.last["machine"] < before["machine"]+2 || got.last["pulse"] < before["pulse"]+50 {
+		got.enter(st.mustRead())
+	}
+	if _, _, page := s.get("/"); !strings.Contains(page, "milk") || !strings.Contains(page, "bread") || s.head("").Run != run {
+		t.Errorf("run %s after %s, with the page\n%s", s.head("").Run, run, page)
+	}
+}
+
+func TestAFolderOfSomethingElseIsRefused(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	log, err := sqlitelog.Open(t.Context(), filepath.Join(folder, "log.db"), nil)
+	if err == nil {
+		_, err = log.Append(t.Context(), eventlog.Event{Topic: "pulse", Data: []byte("of a heart")})
+	}
+	if err == nil {
+		err = log.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // it lets go of the folder
+		if _, err := demo.New(demo.Options{Logger: quiet, Folder: folder}); err == nil || !strings.Contains(err.Error(), "name another folder") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// Without a folder a restart forgets the log. A tab that comes back is told so for every topic, and gets the state of each.
 func TestTabOfAnotherRunIsTold(t *testing.T) {
 	t.Parallel()
 	old := serve(t)

@@ -5,6 +5,9 @@
 //	clock   ─┼─> publisher ─> broker ┼─ machine ──┼─> network (the switch) ─> htmx 4 in the tab ─> demo.js counts
 //	edits   ─┘                       └─ list ─────┘
 //
+// With Options.Folder the log is a file, and a demo that was killed and started again goes on: the same list, the next numbers, and the page
+// that was open has lost nothing.
+//
 // One goroutine, the publisher, owns what the page shows. It numbers the events of each topic from 1, without holes, so the
 // page can prove by itself that none is lost and none comes twice. The page never trusts the server in this: it compares the
 // numbers it got with the state it was rendered with, and with the gaps it was told.

@@ -15,9 +15,9 @@ const (
 
 // item is a line of the shared list.
 type item struct {
-	ID   uint64
-	Text string
-	Done bool
+	ID   uint64 `json:"id"`
+	Text string `json:"text"`
+	Done bool   `json:"done,omitempty"`
 }
 
 // edit makes a new list of an old one, which it must not change.

@@ -3,11 +3,13 @@ package demo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/htmx"
 	"github.com/buffkit/buffkit/push"
 )
@@ -113,7 +115,7 @@ func (p *publisher) publishEdit(ctx context.Context, change edit) error {
 	if err != nil {
 		return err
 	}
-	return p.publish(ctx, &next, event)
+	return p.publish(ctx, &next, event, itemsEvent(&next))
 }
 
 // publish makes next the state, and then publishes what tells the change: a page that takes its cursor first and reads the state
@@ -121,7 +123,9 @@ func (p *publisher) publishEdit(ctx context.Context, change edit) error {
 func (p *publisher) publish(ctx context.Context, next *state, events ...push.Event) error {
 	before := p.state.Swap(next)
 	if _, err := p.broker.PublishAll(ctx, events...); err != nil {
-		p.state.Store(before)
+		if !errors.Is(err, eventlog.ErrNotVisible) { // which is stored, and will come
+			p.state.Store(before)
+		}
 		if ctx.Err() == nil {
 			p.logger.Error("demo: publish", "err", err)
 		}

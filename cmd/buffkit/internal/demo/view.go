@@ -31,7 +31,7 @@ type pageView struct {
 	Host      hostInfo
 	Tab       string
 	Stream    string // the URL of the stream, which goes on from this page
-	Run       string // the server's run: the numbers of another run begin anew
+	Run       string // the log's identity: the numbers of another log begin anew
 	Retention int    // pulses kept
 	Keeps     string // the same, as a time
 	Pulse     uint64
