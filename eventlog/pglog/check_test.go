@@ -45,7 +45,9 @@ func TestCheckFindsWhatLosesEvents(t *testing.T) {
 	openStore(t, careful, nil)
 	wantFindings(t, careful)
 
-	option := func(setting string) string { return strings.ReplaceAll(with(t, careful, "options", "-c "+setting), "+", "%20") }
+	option := func(setting string) string {
+		return strings.ReplaceAll(with(t, careful, "options", "-c "+setting), "+", "%20")
+	}
 	for _, tt := range []struct{ setting, want string }{
 		{"synchronous_commit=off", "error: about its last second"},
 		{"default_transaction_read_only=on", "error: default_transaction_read_only is on"},
