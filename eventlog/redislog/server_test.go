@@ -61,6 +61,7 @@ func TestTenThousandClientsOnAnEmptyNodeReadEachTopicOnce(t *testing.T) {
 	for i := range 20 {
 		publish(t, first, []string{"a", "b"}[i%2], strconv.Itoa(i))
 	}
+	opts.Replica = &eventlog.ReplicaOptions{Preload: -1} // an empty node
 	node := openLog(t, opts)
 	mustDo(t, server, "CONFIG", "RESETSTAT")
 	var clients sync.WaitGroup
