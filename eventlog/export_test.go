@@ -29,6 +29,13 @@ func (m *Memory) Dropped(topic string) Offset {
 	return m.floor
 }
 
+// Waiters returns how many wait for what they have appended.
+func (r *Replica) Waiters() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiters)
+}
+
 // Watchers returns how many watch.
 func (m *Memory) Watchers() int {
 	m.mu.RLock()

@@ -50,19 +50,20 @@ type Replica struct {
 	ranges   atomic.Uint64
 	unopened atomic.Uint64
 
-	mu     sync.Mutex // guards everything below
-	closed bool
-	turn   chan struct{}
-	heard  time.Time // the last page
-	down   error     // why the store can't be followed, nil while it is
-	epochs int       // how many there have been
-	past   []uint64  // the last of them, this one included
+	mu      sync.Mutex // guards everything below
+	closed  bool
+	turn    chan struct{} // closed at the next page
+	waiters []*waiter     // in no order
+	heard   time.Time     // the last page
+	down    error         // why the store can't be followed, nil while it is
+	epochs  int           // how many there have been
+	past    []uint64      // the last of them, this one included
 }
 
 var _ Log = (*Replica)(nil)
 
 const (
-	visibleWithin   = 10 * time.Second // what Append waits for beside its context: as long as a request may take
+	visibleWithin   = 10 * time.Second // what Append waits for beside its context, and a second more at most: as long as a request may take
 	silence         = 10 * time.Second // of a store that says something each second: it hangs
 	rangeWithin     = 30 * time.Second // a range read of a store that works takes a fraction of that
 	retryFirst      = 100 * time.Millisecond
@@ -88,6 +89,7 @@ func NewReplica(ctx context.Context, store Store, opts *ReplicaOptions) (*Replic
 		r.preload(or(o.Preload, DefaultPreload, 0))
 		r.run(first)
 	})
+	r.background(r.endLate)
 	var err error
 	select {
 	case err = <-first:
@@ -106,6 +108,10 @@ func (r *Replica) end(close func() error) (err error) {
 	r.mu.Lock()
 	was := r.closed
 	r.closed = true
+	for _, w := range r.waiters {
+		w.end(ErrClosed)
+	}
+	r.waiters = nil
 	r.mu.Unlock()
 	if was {
 		return ErrClosed

@@ -215,6 +215,8 @@ func (r *Replica) works() {
 		close(r.turn)
 		r.turn = nil
 	}
+	head := r.mem.head()
+	r.waiters = slices.DeleteFunc(r.waiters, func(w *waiter) bool { return w.arrives(head, r.epochs) })
 	r.mu.Unlock()
 	if was != nil {
 		r.log.Info("eventlog: the store is followed again")
@@ -248,26 +250,70 @@ func (r *Replica) next() (<-chan struct{}, int) {
 	return r.turn, r.epochs
 }
 
+// waiter waits for an offset of a log, to end when this node has come so far. Thousands may wait at a time, and each page ends only some of them.
+type waiter struct {
+	epoch  uint64
+	offset Offset
+	epochs int // how many there had been when it began
+	since  time.Time
+	ended  chan struct{} // closed when err is set
+	err    error
+}
+
+func (w *waiter) end(err error) {
+	w.err = err
+	close(w.ended)
+}
+
+// arrives ends it if there is nothing left to wait for at a head, and tells whether it did.
+func (w *waiter) arrives(head Cursor, epochs int) bool {
+	switch {
+	case head.Epoch() == w.epoch && head.At(0) >= w.offset:
+		w.end(nil)
+	case head.Epoch() != w.epoch && epochs != w.epochs:
+		w.end(errMoved)
+	default:
+		return false
+	}
+	return true
+}
+
 // await returns when an offset of a log can be read here. It returns errMoved when the log was replaced since there were so many epochs.
 func (r *Replica) await(ctx context.Context, epoch uint64, offset Offset, epochs int) error {
-	late := time.NewTimer(visibleWithin)
-	defer late.Stop()
-	for {
-		turn, now := r.next() // before the look
-		switch head := r.mem.head(); {
-		case head.Epoch() == epoch && head.At(0) >= offset:
-			return nil
-		case head.Epoch() != epoch && now != epochs:
-			return errMoved
-		}
-		select {
-		case <-turn:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-late.C:
-			return errLate
-		case <-r.ctx.Done():
-			return ErrClosed
-		}
+	w := &waiter{epoch: epoch, offset: offset, epochs: epochs, since: time.Now(), ended: make(chan struct{})}
+	r.mu.Lock()
+	switch {
+	case r.closed:
+		w.end(ErrClosed)
+	case !w.arrives(r.mem.head(), r.epochs):
+		r.waiters = append(r.waiters, w)
+	}
+	r.mu.Unlock()
+	select {
+	case <-w.ended:
+		return w.err
+	case <-ctx.Done():
+		r.forget(func(other *waiter) bool { return other == w })
+		return ctx.Err()
+	}
+}
+
+func (r *Replica) forget(gone func(*waiter) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiters = slices.DeleteFunc(r.waiters, gone)
+}
+
+// endLate ends those who have waited for too long, until the replica is closed. A timer for each would cost more than the rest of the waiting.
+func (r *Replica) endLate() {
+	for r.pause(visibleWithin / 10) {
+		long := time.Now().Add(-visibleWithin)
+		r.forget(func(w *waiter) bool {
+			late := w.since.Before(long)
+			if late {
+				w.end(errLate)
+			}
+			return late
+		})
 	}
 }

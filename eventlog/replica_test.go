@@ -354,9 +354,17 @@ func TestReplicaSaysThatAnEventIsStoredButNotVisible(t *testing.T) {
 		if !errors.Is(err, eventlog.ErrNotVisible) || len(cursors) != 1 {
 			t.Fatalf("%v, %v", cursors, err)
 		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := r.Append(ctx, series("t", 2)[1:]...); !errors.Is(err, eventlog.ErrNotVisible) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with a context that ends: %v", err)
+		}
+		if n := r.Waiters(); n > 0 {
+			t.Errorf("%d still wait", n)
+		}
 		down.Store(false)
 		time.Sleep(time.Minute)
-		if b := mustRead(t, r, head, "t"); dataOf(b) != "0" {
+		if b := mustRead(t, r, head, "t"); dataOf(b) != "0 1" {
 			t.Errorf("read %q after the store came back", dataOf(b))
 		}
 		r.Close()

@@ -1,7 +1,8 @@
-// Command redis compares the log on Redis with centrifuge's Redis broker, history on: how many events many publishers can publish through one node, each
-// waiting for its own, and when they are on another node. It starts a Redis without persistence for each round, and takes turns. Run it on a quiet machine:
+// Command redis compares the log on Redis with centrifuge's Redis broker, history on. It starts a Redis without persistence for each round, and takes
+// turns. Run it on a quiet machine:
 //
-//	go run ./bench/redis
+//	go run ./bench/redis          # how many events many publishers can publish through one node, and when they are on another one
+//	go run ./bench/redis -last    # when the last client has an event: it is published at one node, and the clients' streams are at another
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +37,10 @@ type config struct {
 	publishers, topics, size, history int
 	measured                          time.Duration
 	rounds                            int
+	last                              bool
+	clients, closed                   int
+	rates                             string
+	only, profile, results            string
 }
 
 func main() {
@@ -45,6 +51,13 @@ func main() {
 	flag.IntVar(&c.history, "history", 1000, "events of a topic that are kept")
 	flag.DurationVar(&c.measured, "time", 5*time.Second, "how long a round takes")
 	flag.IntVar(&c.rounds, "rounds", 3, "of each")
+	flag.BoolVar(&c.last, "last", false, "measure until the last client has an event")
+	flag.IntVar(&c.clients, "clients", 500, "with -last: how many streams there are, one topic each")
+	flag.IntVar(&c.closed, "closed", 64, "with -last: how many publish at the same time, each as soon as the last client has what it published before")
+	flag.StringVar(&c.rates, "rates", "1000,4000", "with -last: at how many events a second besides, whether or not they arrive")
+	flag.StringVar(&c.results, "results", "", "write the table into a file like bench/RESULTS.md, too")
+	flag.StringVar(&c.only, "only", "", "measure this server alone")
+	flag.StringVar(&c.profile, "profile", "", "write the processor profile of this program, publishers and receivers included, to a file")
 	flag.Parse()
 	if err := c.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/redis:", err)
@@ -54,28 +67,65 @@ func main() {
 
 func (c config) run() error {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	peers := []struct {
-		name string
-		open func(addr string, c config, r receive) (peer, error)
-	}{{"buffkit", openBuffkit}, {"centrifuge", openCentrifuge}}
+	stop, err := c.startProfile()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if c.last {
+		return c.runLast()
+	}
+	return c.runRate()
+}
+
+// peers are what is compared.
+var peers = []struct {
+	name string
+	open func(addr string, c config, r receive) (peer, error)
+	site func(addr string, c config) (site, error)
+}{
+	{"buffkit", openBuffkit, openBuffkitSite},
+	{"centrifuge", openCentrifuge, openCentrifugeSite},
+}
+
+func (c config) runRate() error {
 	rates := map[string][]float64{}
-	fmt.Printf("%d publishers, %d topics, %d bytes, history of %d events, %v a round\n", c.publishers, c.topics, c.size, c.history, c.measured)
-	fmt.Println("| server | publishes/s | on the other node after, p50 | p99 | Redis CPU a publish | publishes a script | not received |")
-	fmt.Println("|---|---|---|---|---|---|---|")
+	t := c.newTable("redis", "Publishing over Redis", fmt.Sprintf("%d publishers, each waiting for its own event, at one node; %d topics, %d bytes, history of %d events, %v a round. "+
+		"\"After\" is when a reader at another node has the event.", c.publishers, c.topics, c.size, c.history, c.measured),
+		"publishes/s", "after, median", "after, p99", "Redis CPU a publish", "publishes a script", "not received")
 	for range c.rounds {
 		for _, p := range peers {
+			if c.only != "" && p.name != c.only {
+				continue
+			}
 			r, err := c.round(p.open)
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 			rates[p.name] = append(rates[p.name], r.rate)
-			fmt.Printf("| %s | %.0f | %v | %v | %.1f µs | %.1f | %d |\n", p.name, r.rate, r.p50, r.p99, r.redis.Seconds()*1e6/float64(r.sent),
-				float64(r.sent)/float64(r.scripts), r.sent-r.received)
+			t.row(p.name, fmt.Sprintf("%.0f", r.rate), r.p50, r.p99, fmt.Sprintf("%.1f µs", r.redis.Seconds()*1e6/float64(r.sent)),
+				fmt.Sprintf("%.1f", float64(r.sent)/float64(max(r.scripts, 1))), r.sent-r.received)
 		}
 	}
-	ours, theirs := median(rates["buffkit"]), median(rates["centrifuge"])
-	fmt.Printf("median: buffkit %.0f/s, centrifuge %.0f/s: %.1f times\n", ours, theirs, ours/theirs)
-	return nil
+	if c.only == "" {
+		ours, theirs := median(rates["buffkit"]), median(rates["centrifuge"])
+		t.note("Median: buffkit %.0f/s, centrifuge %.0f/s: %.1f times.", ours, theirs, ours/theirs)
+	}
+	return t.save()
+}
+
+func (c config) startProfile() (stop func(), err error) {
+	if c.profile == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(c.profile)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() { pprof.StopCPUProfile(); _ = f.Close() }, nil
 }
 
 func median(all []float64) float64 {
@@ -83,7 +133,7 @@ func median(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-type result struct {
+type outcome struct {
 	rate           float64
 	sent, received int64
 	p50, p99       time.Duration
@@ -91,7 +141,7 @@ type result struct {
 	scripts        int64
 }
 
-func (c config) round(open func(string, config, receive) (peer, error)) (r result, err error) {
+func (c config) round(open func(string, config, receive) (peer, error)) (r outcome, err error) {
 	server, err := servers.Redis()
 	if err != nil {
 		return r, err

@@ -2,13 +2,15 @@ package redislog
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/redis/rueidis"
 )
 
 // pending is an Append that waits for its batch.
@@ -80,7 +82,8 @@ func (s *Store) enqueue(p *pending) error {
 		return eventlog.ErrClosed
 	}
 	s.queue = append(s.queue, p)
-	if s.committers < inFlight {
+	s.waiting += len(p.records)
+	if s.committers == 0 || s.committers < inFlight && s.waiting >= fullBatch {
 		s.committers++
 		s.tasks.Go(s.commit)
 	}
@@ -96,12 +99,14 @@ func (s *Store) withdraw(p *pending) bool {
 		return false
 	}
 	s.queue = slices.Delete(s.queue, i, i+1)
+	s.waiting -= len(p.records)
 	return true
 }
 
 // commit sends what waits, batch after batch, until nothing is left.
 func (s *Store) commit() {
 	for {
+		runtime.Gosched() // who is about to append comes first, and shares the script
 		batch, seen := s.next()
 		if batch == nil {
 			return
@@ -110,151 +115,126 @@ func (s *Store) commit() {
 	}
 }
 
-// next takes a batch out of the queue. Without one, the committer is over.
-func (s *Store) next() ([]*pending, seenText) {
+// next takes a batch out of the queue. Without one, or with one that may still grow while another committer is at work, the committer is over.
+func (s *Store) next() ([]*pending, seen) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.queue) == 0 || s.committers > 1 && s.waiting < fullBatch {
+		s.committers--
+		return nil, seen{}
+	}
 	n, records, bytes := 0, 0, 0
 	for _, p := range s.queue {
-		records, bytes = records+len(p.records), bytes+p.bytes
-		if n > 0 && (records > maxBatchRecords || bytes > maxBatchBytes) {
+		if n > 0 && (records+len(p.records) > maxBatchRecords || bytes+p.bytes > maxBatchBytes) {
 			break
 		}
-		n++
-	}
-	if n == 0 {
-		s.committers--
-		return nil, seenText{}
+		n, records, bytes = n+1, records+len(p.records), bytes+p.bytes
 	}
 	batch := slices.Clone(s.queue[:n])
 	s.queue = slices.Delete(s.queue, 0, n)
-	return batch, seenText{strconv.FormatUint(s.epoch, 10), formatOffset(s.seen), formatOffset(s.newest)}
+	s.waiting -= records
+	return batch, s.seen
 }
 
-// seenText is what this node has seen, for the script: an epoch, the newest offset in it, and the newest in any.
-type seenText [3]string
-
 // send stores a batch and tells all who wait for it.
-func (s *Store) send(batch []*pending, seen seenText) {
-	call := s.newAppend(batch, seen)
+func (s *Store) send(batch []*pending, seen seen) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Timeout)
 	defer cancel()
-	epoch, err := s.store(ctx, call, batch)
+	var records []*eventlog.Record
+	for _, p := range batch {
+		for i := range p.records {
+			records = append(records, &p.records[i])
+		}
+	}
+	epoch, err := s.store(ctx, records, seen)
 	for _, p := range batch {
 		p.finish(epoch, err)
 	}
 }
 
-// store runs the script. Only a refusal, after which nothing is stored, is followed by another try.
-func (s *Store) store(ctx context.Context, call *appendCall, batch []*pending) (uint64, error) {
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		reply, err := appendScript.run(ctx, s.client, call.keys, call.args).ToString()
-		if err == nil {
-			return s.fill(batch, reply)
-		}
-		if !refused(err) || !s.pause(ctx, wait) {
+// store runs the script, and once more without them if it has found records that are repeats.
+func (s *Store) store(ctx context.Context, records []*eventlog.Record, seen seen) (epoch uint64, err error) {
+	for len(records) > 0 {
+		b := s.newBatch(records)
+		keys, args := s.pack(b, seen)
+		reply, err := s.attempt(ctx, keys, args)
+		if err != nil {
 			return 0, s.outcome(err)
 		}
-	}
-}
-
-// appendCall collects the keys and arguments of the script.
-type appendCall struct {
-	keys, args []string
-}
-
-func (s *Store) newAppend(batch []*pending, seen seenText) *appendCall {
-	var (
-		topics, keys, classes []string // the script's tables, in the order of their numbers
-		topicOf               = map[string]int{}
-		keyOf                 = map[string]int{}
-		classOf               = map[eventlog.Retention]int{}
-		topicClasses          []string
-		records               []string
-	)
-	for _, p := range batch {
-		for i := range p.records {
-			r := &p.records[i]
-			topic, ok := topicOf[r.Topic]
-			if !ok {
-				topics = append(topics, s.topicKey(r.Topic))
-				topic = len(topics)
-				topicOf[r.Topic] = topic
-				retention := s.opts.retentionOf(r.Topic)
-				if classOf[retention] == 0 {
-					classOf[retention] = len(classOf) + 1
-					classes = appendRetention(classes, retention)
-				}
-				topicClasses = append(topicClasses, strconv.Itoa(classOf[retention]))
-			}
-			key := 0
-			if r.IdempotencyKey != "" {
-				name := s.idempotencyKey(r.Topic, r.IdempotencyKey)
-				if keyOf[name] == 0 {
-					keys = append(keys, name)
-					keyOf[name] = len(keys)
-				}
-				key = keyOf[name]
-			}
-			records = append(records, strconv.Itoa(topic), strconv.Itoa(key), encode(r))
+		if epoch, records, err = s.take(b, records, reply); err != nil {
+			return 0, err
 		}
 	}
-	args := []string{
-		newEpochText(), seen[0], seen[1], seen[2], strconv.FormatInt(s.opts.TailBytes, 10), microseconds(s.opts.TailAge),
-		strconv.FormatInt(s.opts.IdempotencyWindow.Milliseconds(), 10), strconv.Itoa(len(topics)), strconv.Itoa(len(classOf)),
-	}
-	return &appendCall{
-		keys: slices.Concat([]string{s.metaKey(), s.tailKey()}, topics, keys),
-		args: slices.Concat(args, classes, topicClasses, records),
-	}
-}
-
-func appendRetention(args []string, r eventlog.Retention) []string {
-	limited := "1"
-	if r.Age.Microseconds() >= unlimited {
-		limited = "0"
-	}
-	return append(args, bounded(int64(r.Count)), bounded(r.Bytes), microseconds(r.Age), limited)
-}
-
-// bounded writes a limit as a number that Lua can calculate with.
-func bounded(limit int64) string { return strconv.FormatInt(min(limit, unlimited), 10) }
-
-func microseconds(d time.Duration) string { return bounded(max(d.Microseconds(), 1)) }
-
-// fill writes what the script has returned into the records.
-func (s *Store) fill(batch []*pending, reply string) (uint64, error) {
-	words := strings.Fields(reply)
-	if len(words) < 3 {
-		return 0, fmt.Errorf("redislog: the script returned %q", reply)
-	}
-	epoch, err1 := strconv.ParseUint(words[0], 10, 64)
-	chain, err2 := parseOffset(words[1])
-	offset, err3 := parseOffset(words[2])
-	if err1 != nil || err2 != nil || err3 != nil {
-		return 0, fmt.Errorf("redislog: the script returned %q", reply)
-	}
-	words = words[3:]
-	for _, p := range batch {
-		for i := range p.records {
-			r := &p.records[i]
-			if len(words) == 0 {
-				return 0, fmt.Errorf("redislog: the script returned %q", reply)
-			}
-			text, repeated := strings.CutPrefix(words[0], "r")
-			words = words[1:]
-			at, err := parseOffset(text)
-			if err != nil {
-				return 0, fmt.Errorf("redislog: the script returned %q", reply)
-			}
-			if repeated {
-				r.Partition, r.Offset, r.Repeated = 0, at, true
-				continue
-			}
-			r.Partition, r.Offset, r.Prev, r.Chain = 0, offset, at, chain
-			chain, offset = offset, offset+1
-		}
-	}
-	s.saw(epoch, chain)
 	return epoch, nil
+}
+
+// attempt runs the script. Only a refusal, after which nothing is stored, is followed by another try.
+func (s *Store) attempt(ctx context.Context, keys, args []string) ([]rueidis.RedisMessage, error) {
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		reply, err := appendScript.run(ctx, s.client, keys, args).ToArray()
+		if err == nil || !refused(err) || !s.pause(ctx, wait) {
+			return reply, err
+		}
+	}
+}
+
+// take writes what the script has returned into the records. If it found repeats and stored nothing, it returns those that are none.
+func (s *Store) take(b *batch, records []*eventlog.Record, reply []rueidis.RedisMessage) (epoch uint64, left []*eventlog.Record, err error) {
+	words := make([]string, len(reply))
+	for i := range reply {
+		if words[i], err = reply[i].ToString(); err != nil {
+			return 0, nil, errDamaged
+		}
+	}
+	if len(words) != 2 && len(words) != 4 {
+		return 0, nil, errDamaged
+	}
+	if epoch, err = strconv.ParseUint(words[0], 10, 64); err != nil {
+		return 0, nil, errDamaged
+	}
+	if len(words) == 2 {
+		left, err = s.repeats(b, records, words[1])
+		return epoch, left, err
+	}
+	chain, err1 := parseOffset(words[1])
+	first, err2 := parseOffset(words[2])
+	newest, err3 := b.fill(first, chain, words[3])
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return 0, nil, err
+	}
+	s.saw(epoch, newest)
+	return epoch, nil, nil
+}
+
+// repeats marks the records whose keys the script knew, given the number of each key and its offset, and returns the others.
+func (s *Store) repeats(b *batch, records []*eventlog.Record, known string) ([]*eventlog.Record, error) {
+	words := strings.Fields(known)
+	offsets := make(map[string]eventlog.Offset, len(words)/2)
+	for i := 0; i+1 < len(words); i += 2 {
+		key, err1 := strconv.Atoi(words[i])
+		offset, err2 := parseOffset(words[i+1])
+		if err1 != nil || err2 != nil || key >= len(b.keys) {
+			return nil, errDamaged
+		}
+		offsets[b.keys[key].name] = offset
+	}
+	left := slices.DeleteFunc(slices.Clone(records), func(r *eventlog.Record) bool {
+		if r.IdempotencyKey == "" {
+			return false
+		}
+		offset, known := offsets[s.idempotencyKey(r.Topic, r.IdempotencyKey)]
+		if known {
+			repeat(r, offset)
+		}
+		return known
+	})
+	if len(left) == len(records) {
+		return nil, errDamaged
+	}
+	return left, nil
+}
+
+// repeat makes a record one that was stored before.
+func repeat(r *eventlog.Record, offset eventlog.Offset) {
+	r.Partition, r.Offset, r.Repeated = 0, offset, true
 }

@@ -1,8 +1,8 @@
 // Package redislog is an eventlog.Log on Redis 7 and 8, or Valkey: one server, Sentinel or Cluster. Nodes that open the same prefix share the log.
 //
-//	Append ── batch of what waits ──► one script ─► a stream for each topic   history, with the topic's retention
-//	                                              ├► the tail, one entry       what nodes follow, short
-//	                                              └► a hash                    epoch, newest offset, state of each topic
+//	Append ── batch of what waits, packed ──► one script ─► a stream for each topic   history, an entry for the topic's part of the batch
+//	                                                      ├► the tail                  what nodes follow, short, an entry for the batch
+//	                                                      └► a hash                    epoch, newest offset, state of each topic
 //	Tail   ◄── XREAD BLOCK, and a look at the head each second ── the tail
 //	History ◄── XRANGE in a script ── a topic's stream
 //

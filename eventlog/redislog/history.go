@@ -9,7 +9,7 @@ import (
 	"github.com/buffkit/buffkit/eventlog"
 )
 
-const rangeEntries = 512 // that one script reads: other commands wait for it
+const rangeRecords = 512 // that one script reads, about: other commands wait for it
 
 // History implements eventlog.Store. A large range is read in several steps.
 func (s *Store) History(ctx context.Context, r eventlog.Range) (eventlog.History, error) {
@@ -32,7 +32,7 @@ func (s *Store) History(ctx context.Context, r eventlog.Range) (eventlog.History
 func (s *Store) history(ctx context.Context, r eventlog.Range) (all eventlog.History, again bool, err error) {
 	left, bounded := max(r.Max, 1), r.Bytes > 0
 	for {
-		step, err := s.readRange(ctx, r, min(left, rangeEntries))
+		step, more, err := s.readRange(ctx, r, left)
 		if err != nil {
 			return all, false, err
 		}
@@ -42,7 +42,7 @@ func (s *Store) history(ctx context.Context, r eventlog.Range) (all eventlog.His
 		n := len(step.Records)
 		join(&all, step, r)
 		left -= n
-		if left <= 0 || n < rangeEntries {
+		if left <= 0 || n == 0 || !more {
 			return all, false, nil
 		}
 		if r.Newest {
@@ -77,7 +77,8 @@ func size(records []eventlog.Record) (bytes int64) {
 	return bytes
 }
 
-func (s *Store) readRange(ctx context.Context, r eventlog.Range, most int) (eventlog.History, error) {
+// readRange reads a piece of a range, no more records than are left to read, and tells whether there may be more of it.
+func (s *Store) readRange(ctx context.Context, r eventlog.Range, left int) (h eventlog.History, more bool, err error) {
 	until, newest := "+", "0"
 	if r.Until > 0 {
 		until = formatOffset(r.Until)
@@ -85,24 +86,41 @@ func (s *Store) readRange(ctx context.Context, r eventlog.Range, most int) (even
 	if r.Newest {
 		newest = "1"
 	}
-	keys := []string{s.metaKey(), s.tailKey(), s.topicKey(r.Topic)}
-	args := []string{newEpochText(), microseconds(s.opts.retentionOf(r.Topic).Age), formatOffset(r.After), until, strconv.Itoa(most), newest}
+	age := strconv.FormatInt(int64(microseconds(s.opts.retentionOf(r.Topic).Age)), 10)
+	keys := append(s.logKeys(), s.topicKey(r.Topic))
+	args := []string{newEpochText(), age, formatOffset(r.After), until, strconv.Itoa(min(left, rangeRecords)), newest}
 	reply, err := s.exec(ctx, historyScript, keys, args).ToArray()
 	if err != nil {
-		return eventlog.History{}, err
+		return h, false, err
 	}
 	trimmed, entries, err := readHead(reply)
-	if err != nil {
-		return eventlog.History{}, err
-	}
-	h := eventlog.History{Epoch: trimmed.Epoch(), Trimmed: trimmed.At(0), Records: make([]eventlog.Record, len(entries))}
-	for i, entry := range entries {
-		if h.Records[i], err = readEntry(r.Topic, entry); err != nil {
-			return eventlog.History{}, err
-		}
+	if err != nil || len(reply) != 4 {
+		return h, false, errDamaged
 	}
 	if r.Newest {
-		slices.Reverse(h.Records)
+		slices.Reverse(entries)
 	}
-	return h, nil
+	h = eventlog.History{Epoch: trimmed.Epoch(), Trimmed: trimmed.At(0)}
+	for _, entry := range entries {
+		if h.Records, err = readEntry(h.Records, r.Topic, entry); err != nil {
+			return h, false, err
+		}
+	}
+	h.Records = within(r, h.Records, left)
+	rest, err := reply[3].AsInt64()
+	return h, rest == 1, err
+}
+
+// within returns those of the records that are in the range, no more than the most.
+func within(r eventlog.Range, records []eventlog.Record, most int) []eventlog.Record {
+	for len(records) > 0 && records[0].Offset <= r.After {
+		records = records[1:]
+	}
+	for n := len(records); n > 0 && r.Until > 0 && records[n-1].Offset > r.Until; n = len(records) {
+		records = records[:n-1]
+	}
+	if over := len(records) - most; over > 0 && r.Newest {
+		return records[over:]
+	}
+	return records[:min(len(records), most)]
 }

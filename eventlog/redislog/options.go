@@ -26,7 +26,8 @@ const (
 	DefaultForget      = 7 * 24 * time.Hour     // a topic costs about 100 bytes until then
 	maxBatchRecords    = 512                    // of one script: about 3 ms of Redis's time
 	maxBatchBytes      = 1 << 20                // of one script, unless one Append has more
-	inFlight           = 2                      // scripts: while one runs the next is on its way
+	inFlight           = 2                      // scripts: while one runs the next is on its way,
+	fullBatch          = 128                    // if it has so many records; fewer wait for the one that runs, and for more
 	blockTime          = 900 * time.Millisecond // Tail owes a page a second
 	pageEntries        = 64                     // batches that Tail reads at once: 16 MiB at most
 	unlimited          = 1 << 52                // fits a Lua number, with room to calculate
@@ -56,7 +57,8 @@ type Options struct {
 	// Timeout bounds an Append or History at the server, all tries included. Default DefaultTimeout.
 	Timeout time.Duration
 
-	// Retention of every topic; zero fields mean eventlog's defaults, negative ones no limit. Redis holds a sixteenth more of a topic at times.
+	// Retention of every topic; zero fields mean eventlog's defaults, negative ones no limit. Redis holds an eighth more of a topic at times: events that
+	// were appended together lie and go together, as many as a sixteenth of the limits, and 64 or 16 KiB, at most.
 	Retention eventlog.Retention
 	// RetentionOf, if set, gives the retention of a topic; zero fields then mean those of Retention. It is called at each Append, and may
 	// be called at the same time. All nodes should agree.

@@ -11,35 +11,47 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// encode writes what a record holds besides its topic and position: the length of the key, the key, the body.
-func encode(r *eventlog.Record) string {
-	var b strings.Builder
-	b.Grow(binary.MaxVarintLen64 + len(r.Key) + len(r.Body))
-	var head [binary.MaxVarintLen64]byte
-	b.Write(head[:binary.PutUvarint(head[:], uint64(len(r.Key)))])
-	b.WriteString(r.Key)
-	b.Write(r.Body)
-	return b.String()
+var errDamaged = errors.New("redislog: an entry isn't one of this log: another program, or another version of this one, may use keys of this prefix; " +
+	"choose another Options.Prefix")
+
+// reader reads what packer has written. What is damaged sets the flag and reads as nothing.
+type reader struct {
+	left    []byte
+	damaged bool
 }
 
-var errDamaged = errors.New("redislog: an entry isn't one of this log: another program may use keys of this prefix, choose another Options.Prefix")
-
-// decode reads what encode has written. The body stays where it is.
-func decode(r *eventlog.Record, text []byte) error {
-	size, n := binary.Uvarint(text)
-	if n <= 0 || size > uint64(len(text)-n) {
-		return errDamaged
+// number reads a number that is no larger than a limit.
+func (r *reader) number(limit uint64) int {
+	n, size := binary.Uvarint(r.left)
+	if size <= 0 || n > limit {
+		r.damaged, r.left = true, nil
+		return 0
 	}
-	text = text[n:]
-	r.Key = string(text[:size])
-	r.Body = text[size:len(text):len(text)]
-	return nil
+	r.left = r.left[size:]
+	return int(n)
 }
 
-// recordHead is what stands before each record of a batch: the offset before it in its topic, and the lengths of its topic's field and its bytes.
-const recordHead = 16
+// bytes reads so many, which stay where they are.
+func (r *reader) bytes(n int) []byte {
+	if n > len(r.left) {
+		r.damaged, r.left = true, nil
+		return nil
+	}
+	b := r.left[:n:n]
+	r.left = r.left[n:]
+	return b
+}
 
-// readBatch reads an entry of the tail. Its id is the offset of its last record.
+// record reads a record and the number before it.
+func (r *reader) record(limit uint64) (n int, record eventlog.Record) {
+	n = r.number(limit)
+	key, body := r.number(math.MaxInt32), r.number(math.MaxInt32)
+	record.Key = string(r.bytes(key))
+	record.Body = r.bytes(body)
+	return n, record
+}
+
+// readBatch reads an entry of the tail, which is of one batch. Its id is the offset of its last record.
 func readBatch(entry rueidis.XRangeSlice) (epoch uint64, records []eventlog.Record, err error) {
 	last, err := parseID(entry.ID)
 	if err != nil || len(entry.FieldValues) != 2 {
@@ -50,59 +62,71 @@ func readBatch(entry rueidis.XRangeSlice) (epoch uint64, records []eventlog.Reco
 	if err1 != nil || err2 != nil {
 		return 0, nil, errDamaged
 	}
-	for left := []byte(entry.FieldValues[1].Value); len(left) > 0; {
-		var r eventlog.Record
-		if r, left, err = readRecord(left); err != nil {
-			return 0, nil, err
-		}
-		records = append(records, r)
-	}
-	if n := len(records); n == 0 || uint64(n) > uint64(last) {
+	records, ok := readPart(last, entry.FieldValues[1].Field, []byte(entry.FieldValues[1].Value))
+	if !ok {
 		return 0, nil, errDamaged
 	}
 	for i := range records {
-		r := &records[i]
-		r.Chain, r.Offset = chain, last-eventlog.Offset(len(records)-1-i)
-		chain = r.Offset
+		records[i].Chain, chain = chain, records[i].Offset
 	}
 	return epoch, records, nil
 }
 
-// readRecord reads a record of a batch and returns what follows it.
-func readRecord(text []byte) (r eventlog.Record, rest []byte, err error) {
-	if len(text) < recordHead {
-		return r, nil, errDamaged
+// readPart reads the records of an entry of the tail, given the offset of the last one, and of each topic that begins in it the offset before, as doubles.
+func readPart(last eventlog.Offset, befores string, packed []byte) (records []eventlog.Record, ok bool) {
+	r := reader{left: packed}
+	size := uint64(len(packed))
+	from, n, topics := r.number(math.MaxInt32), r.number(size), r.number(size)
+	if n == 0 || uint64(from+n) > uint64(last)+1 {
+		return nil, false
 	}
-	prev := math.Float64frombits(binary.LittleEndian.Uint64(text))
-	name, size := uint64(binary.LittleEndian.Uint32(text[8:])), uint64(binary.LittleEndian.Uint32(text[12:]))
-	text = text[recordHead:]
-	if name+size > uint64(len(text)) {
-		return r, nil, errDamaged
+	first := last - eventlog.Offset(from+n-1) // of the batch
+	names, before := make([]string, topics), make([]eventlog.Offset, topics)
+	for i := range names {
+		switch behind := r.number(uint64(from)); {
+		case behind > 0:
+			before[i] = first + eventlog.Offset(behind-1)
+		case len(befores) < 8:
+			return nil, false
+		default:
+			before[i], befores = parseDouble(befores), befores[8:]
+		}
+		names[i] = string(r.bytes(r.number(size)))
 	}
-	topic, ok := strings.CutPrefix(string(text[:name]), "t:")
-	if !ok {
-		return r, nil, errDamaged
+	records = make([]eventlog.Record, n)
+	for i := range records {
+		topic, record := r.record(size)
+		if topic >= topics {
+			return nil, false
+		}
+		record.Topic, record.Offset, record.Prev = names[topic], first+eventlog.Offset(from+i), before[topic]
+		records[i], before[topic] = record, record.Offset
 	}
-	r.Topic, r.Prev = topic, eventlog.Offset(prev)
-	return r, text[name+size:], decode(&r, text[name:name+size])
+	return records, !r.damaged && len(r.left) == 0
 }
 
-// readEntry reads an entry of a topic.
-func readEntry(topic string, entry rueidis.XRangeSlice) (r eventlog.Record, err error) {
-	offset, err := parseID(entry.ID)
-	if err != nil || len(entry.FieldValues) != 1 {
-		return r, errDamaged
+// readEntry adds the records of an entry of a topic.
+func readEntry(records []eventlog.Record, topic string, entry rueidis.XRangeSlice) ([]eventlog.Record, error) {
+	last, err := parseID(entry.ID)
+	if err != nil || len(entry.FieldValues) != 1 || len(entry.FieldValues[0].Field) != 24 || entry.FieldValues[0].Value == "" {
+		return nil, errDamaged
 	}
-	r = eventlog.Record{Topic: topic, Offset: offset}
-	if r.Prev, err = parseOffset(entry.FieldValues[0].Field); err != nil {
-		return r, errDamaged
+	before, packed := parseDouble(entry.FieldValues[0].Field), []byte(entry.FieldValues[0].Value)
+	r := reader{left: packed[1:]}
+	for range packed[0] {
+		back, record := r.record(uint64(last))
+		record.Topic, record.Offset, record.Prev = topic, last-eventlog.Offset(back), before
+		records, before = append(records, record), record.Offset
 	}
-	return r, decode(&r, []byte(entry.FieldValues[0].Value))
+	if r.damaged || len(r.left) > 0 {
+		return nil, errDamaged
+	}
+	return records, nil
 }
 
-// readHead reads what begins with the epoch and an offset, and ends with entries.
+// readHead reads what begins with the epoch and an offset, and goes on with entries.
 func readHead(reply []rueidis.RedisMessage) (eventlog.Cursor, []rueidis.XRangeSlice, error) {
-	if len(reply) != 3 {
+	if len(reply) < 3 {
 		return eventlog.Cursor{}, nil, errDamaged
 	}
 	epoch, err1 := reply[0].AsUint64()

@@ -25,10 +25,16 @@ type Store struct {
 	mu         sync.Mutex // guards what follows
 	closed     bool
 	queue      []*pending
+	waiting    int // records in it
 	committers int
-	epoch      uint64          // the one that was seen last
-	seen       eventlog.Offset // the newest offset that was seen in it
-	newest     eventlog.Offset // the newest that was seen in any
+	seen       seen
+}
+
+// seen is what this node knows of the log.
+type seen struct {
+	epoch  uint64          // the one that was seen last
+	offset eventlog.Offset // the newest that was seen in it
+	inAny  eventlog.Offset // the newest that was seen in any
 }
 
 var _ eventlog.Store = (*Store)(nil)
@@ -59,10 +65,14 @@ func OpenStore(ctx context.Context, opts *Options) (*Store, error) {
 
 func (s *Store) metaKey() string              { return s.base + "m" }
 func (s *Store) tailKey() string              { return s.base + "tail" }
+func (s *Store) listKey() string              { return s.base + "list" }
 func (s *Store) topicKey(topic string) string { return s.base + "t:" + topic }
 func (s *Store) idempotencyKey(t, k string) string {
 	return s.base + "i:" + strconv.Itoa(len(t)) + ":" + t + ":" + k // no two pairs make the same name
 }
+
+// logKeys are the keys that every script begins with.
+func (s *Store) logKeys() []string { return []string{s.metaKey(), s.tailKey(), s.listKey()} }
 
 // newEpoch returns one that no log has.
 func newEpoch() uint64 { return 1 + rand.Uint64N(1<<40-1) } // 8 digits of a cursor; see eventlog.NewMemory
@@ -75,7 +85,7 @@ func (s *Store) Supersede(ctx context.Context, old uint64) (uint64, error) {
 		return 0, err
 	}
 	defer s.tasks.Done()
-	reply, err := s.exec(ctx, supersedeScript, []string{s.metaKey(), s.tailKey()}, []string{newEpochText(), strconv.FormatUint(old, 10)}).ToString()
+	reply, err := s.exec(ctx, supersedeScript, s.logKeys(), []string{newEpochText(), strconv.FormatUint(old, 10)}).ToString()
 	if err != nil {
 		return 0, fmt.Errorf("give the log a new epoch: %w", s.explain(ctx, err))
 	}
@@ -131,10 +141,10 @@ func (s *Store) begin(ctx context.Context) error {
 func (s *Store) saw(epoch uint64, offset eventlog.Offset) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.epoch != epoch {
-		s.epoch, s.seen = epoch, 0
+	if s.seen.epoch != epoch {
+		s.seen.epoch, s.seen.offset = epoch, 0
 	}
-	s.seen, s.newest = max(s.seen, offset), max(s.newest, offset)
+	s.seen.offset, s.seen.inAny = max(s.seen.offset, offset), max(s.seen.inAny, offset)
 }
 
 // Close implements eventlog.Store. It waits for appends that are on their way.
@@ -145,10 +155,10 @@ func (s *Store) Close() error {
 		return eventlog.ErrClosed
 	}
 	s.closed = true
-	waiting := s.queue
-	s.queue = nil
+	left := s.queue
+	s.queue, s.waiting = nil, 0
 	s.mu.Unlock()
-	for _, p := range waiting {
+	for _, p := range left {
 		p.finish(0, eventlog.ErrClosed)
 	}
 	s.cancel()

@@ -50,11 +50,11 @@ func (s *Store) sweepSome(cursor string) string {
 }
 
 func (s *Store) sweepTopics(ctx context.Context, topics []topicState) error {
-	keys := []string{s.metaKey(), s.tailKey()}
+	keys := s.logKeys()
 	for _, t := range topics {
 		keys = append(keys, s.topicKey(t.name))
 	}
-	args := []string{strconv.FormatInt(time.Now().Add(-s.opts.Forget).UnixMicro(), 10), bounded(s.maxBytes()), sweepLeaves}
+	args := []string{strconv.FormatInt(time.Now().Add(-s.opts.Forget).UnixMicro(), 10), strconv.FormatInt(min(s.maxBytes(), unlimited), 10), sweepLeaves}
 	return sweepScript.run(ctx, s.client, keys, args).Error()
 }
 
@@ -96,12 +96,12 @@ func limitedAdd(a, b time.Duration) time.Duration {
 	return a + b
 }
 
-// parseState reads a field of the log's hash: five doubles, the last of which is of no interest here.
+// parseState reads a field of the log's hash: seven doubles, the last two of which are of no interest here.
 func parseState(field, value string) (t topicState, ok bool) {
 	name, isTopic := strings.CutPrefix(field, "t:")
-	if !isTopic || len(value) != 40 {
+	if !isTopic || len(value) != 56 {
 		return t, false
 	}
 	number := func(i int) float64 { return math.Float64frombits(binary.LittleEndian.Uint64([]byte(value[8*i:]))) }
-	return topicState{name, eventlog.Offset(number(0)), int64(number(1)), int64(number(2))}, true
+	return topicState{name, eventlog.Offset(number(0)), int64(number(1) - number(3)), int64(number(2) - number(4))}, true
 }

@@ -107,7 +107,11 @@ func (t *tail) sendAll(entries []rueidis.XRangeSlice) error {
 			page = eventlog.Page{}
 		}
 		page.Epoch = epoch
-		page.Records = append(page.Records, records...)
+		if page.Records == nil { // as with all but the largest pages
+			page.Records = records
+		} else {
+			page.Records = append(page.Records, records...)
+		}
 		page.Head = eventlog.NewCursor(epoch, records[len(records)-1].Offset)
 	}
 	if len(page.Records) == 0 {
@@ -136,7 +140,7 @@ func (t *tail) send(page eventlog.Page) error {
 func (s *Store) peek(ctx context.Context, client rueidis.CoreClient, after string) (eventlog.Cursor, []rueidis.XRangeSlice, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	reply, err := peekScript.run(ctx, client, []string{s.metaKey(), s.tailKey()}, []string{newEpochText(), after, strconv.Itoa(pageEntries)}).ToArray()
+	reply, err := peekScript.run(ctx, client, s.logKeys(), []string{newEpochText(), after, strconv.Itoa(pageEntries)}).ToArray()
 	if err != nil {
 		return eventlog.Cursor{}, nil, err
 	}

@@ -1,19 +1,25 @@
 -- Stores records, all of them or none.
 --
--- KEYS: the log, the tail, the topics' streams, the idempotency keys.
--- ARGV: 1 an epoch for an empty log, 2 the epoch that the node knows, 3 the newest offset it has seen in it and 4 in any, 5 the bytes and 6 the
--- microseconds that the tail keeps, 7 the idempotency window in ms, 8 the number of topics, 9 of retentions; each retention's count, bytes, age in microseconds and 1 if the age
--- is limited; each topic's retention; then, for each record, its topic, its idempotency key or 0, and its bytes.
+-- KEYS: the log, the tail, its list, the topics' streams, the idempotency keys. ARGV: 1 an epoch for an empty log, 2 the epoch that the node knows, 3 a plan,
+-- then the entries of the topics' streams, one topic after the other, and those of the tail.
 --
--- Returns "<epoch> <offset before the first> <first offset>" and for each record " <offset before it in its topic>", or " r<offset>" if it is a repeat.
-local meta, tail = KEYS[1], KEYS[2]
-local topics, classes = tonumber(ARGV[8]), tonumber(ARGV[9])
+-- The plan is binary. Doubles: the newest offset that the node has seen in its epoch, and in any; the bytes and the microseconds that the tail keeps; the
+-- idempotency window in ms. Then numbers of four bytes: how many topics, retentions, and entries of the tail there are. For each retention, as doubles:
+-- count, bytes, age in microseconds, and 1 if the age is limited. Numbers again: for each topic its retention and how many entries it gets, and for each of
+-- these the index of its last record; for each entry of the tail the index of its last record, and how many topics begin in it; for each idempotency key the
+-- index of its record. A record's index is its place behind the first.
+--
+-- Returns the epoch, the offset before the first, the first offset, and for each topic the offset before its first as a double. If some of the
+-- idempotency keys were used before, nothing is stored: it returns the epoch and, for each of them, its number from 0 and its offset.
+local meta, tail, list = KEYS[1], KEYS[2], KEYS[3]
+local plan = ARGV[3]
+local seen, seenInAny, tailKeeps, tailAge, window, topics, classes, parts, at = unpackBytes('<dddddI4I4I4', plan)
 local time = now()
 
 local function head() -- unpack takes 8,000 at most
 	local got = call('HMGET', meta, 'e', 'l', 'w', 'o', 'g', 'f')
 	local names = {}
-	for i = 1, topics do names[i] = sub(KEYS[2 + i], #meta) end
+	for i = 1, topics do names[i] = sub(KEYS[3 + i], #meta) end
 	for i = 1, topics, 4000 do
 		local part = call('HMGET', meta, unpack(names, i, math.min(i + 3999, topics)))
 		for j = 1, #part do got[6 + i - 1 + j] = part[j] end
@@ -23,7 +29,6 @@ end
 
 local got, names = head()
 local epoch, last = got[1], tonumber(got[2] or 0)
-local seen = tonumber(ARGV[3])
 if not epoch then
 	epoch, last = begin(ARGV[1], '0'), 0
 	for i = 2, 6 + topics do got[i] = false end
@@ -32,131 +37,149 @@ elseif epoch == ARGV[2] and last < seen then -- this node has seen records that 
 	call('HSET', meta, 'e', epoch)
 end
 local tailBytes, tailOldest = tonumber(got[3] or 0), tonumber(got[4] or 0)
-local allBytes, floor = tonumber(got[5] or 0), got[6] or '0'
+local allBytes, floor = tonumber(got[5] or 0), tonumber(got[6] or 0)
 local previous = text(last)
-local first = math.max(last + 1, ARGV[4] + 1, time)
+local first = math.max(last + 1, seenInAny + 1, time)
+
+local repeats = {}
+for key = 4 + topics, #KEYS do
+	local offset = call('GET', KEYS[key])
+	if offset then repeats[#repeats + 1] = text(key - 4 - topics) .. ' ' .. offset end
+end
+if #repeats > 0 then return {epoch, table.concat(repeats, ' ')} end
 
 local retentions = {}
-for c = 1, classes do
-	local at = 6 + 4 * c
-	local age = tonumber(ARGV[at + 2])
-	retentions[c] = {count = tonumber(ARGV[at]), bytes = tonumber(ARGV[at + 1]), age = age, expires = ARGV[at + 3] == '1', cell = age / 16}
-	retentions[c].slack = math.min(math.floor(retentions[c].count / 16), 64)
-end
-
--- state returns the topic with what is known of it.
-local known = {}
-local function state(i)
-	local topic = known[i]
-	if topic then return topic end
-	local limits = retentions[tonumber(ARGV[9 + 4 * classes + i])]
-	topic = parse(got[6 + i])
-	if not topic then
-		topic = {newest = tonumber(floor), bytes = 0, count = 0, oldest = first, age = 0}
-		call('UNLINK', KEYS[2 + i]) -- of a log whose hash was evicted or deleted
-	elseif topic.count > 0 and topic.newest < time - limits.age and call('EXISTS', KEYS[2 + i]) == 0 then
-		allBytes = allBytes - topic.bytes
-		topic.bytes, topic.count = 0, 0
-	end
-	-- An expiry is set once in a sixteenth of the age, and when the age is another one than it was set for.
-	topic.expire = limits.expires and (topic.count == 0 or topic.age ~= limits.age or math.floor(topic.newest / limits.cell) ~= math.floor(first / limits.cell))
-	topic.persist = not limits.expires and topic.age > 0
-	topic.limits, topic.before = limits, text(topic.newest)
-	known[i] = topic
-	return topic
+for class = 1, classes do
+	local count, bytes, age, expires
+	count, bytes, age, expires, at = unpackBytes('<dddd', plan, at)
+	-- A little over the limits is left, so that most appends needn't look.
+	local slack = math.min(math.floor(count / 16), 64)
+	retentions[class] = {
+		count = count, bytes = bytes, age = age, expires = expires == 1, cell = age / 16,
+		slack = math.floor(slack / 2), overCount = count + slack, overBytes = bytes * 1.0625, overAge = age * 1.0625,
+	}
 end
 
 local added = {}
 local function add(key, id, ...)
 	call('XADD', key, id, ...)
-	added[#added + 1] = {key, id}
+	local n = #added
+	added[n + 1], added[n + 2] = key, id
 end
 
-local entry, entryBytes, chain = {}, 0, previous
-local function flush(id)
-	local records = table.concat(entry)
-	add(tail, id, epoch, chain, 'r', records)
-	if tailOldest == 0 then tailOldest = tonumber(id) end
-	tailBytes = tailBytes + #records
-	entry, entryBytes, chain = {}, 0, id
-end
+local arg, befores, fields = 3, {}, {}
 
-local offset, id = first - 1, nil
-local reply, fresh = {epoch, previous, text(first)}, {}
-local function store()
-	for i = 10 + 4 * classes + topics, #ARGV, 3 do
-		local t, key, bytes = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), ARGV[i + 2]
-		local before = key > 0 and (fresh[key] or call('GET', KEYS[2 + topics + key]))
-		if before then
-			reply[#reply + 1] = 'r' .. before
-		else
-			offset = offset + 1
-			id = text(offset)
-			local topic, stream = state(t), KEYS[2 + t]
-			add(stream, id, topic.before, bytes)
-			reply[#reply + 1] = topic.before
-			local n, name = #entry, names[t]
-			entry[n + 1], entry[n + 2], entry[n + 3] = pack('<dI4I4', topic.newest, #name, #bytes), name, bytes
-			if topic.count == 0 then topic.oldest = offset end
-			topic.newest, topic.before, topic.count, topic.bytes = offset, id, topic.count + 1, topic.bytes + #bytes
-			allBytes, entryBytes = allBytes + #bytes, entryBytes + #bytes
-			if key > 0 then fresh[key] = id end
-			if #entry >= 3000 or entryBytes > 262144 then flush(id) end
+-- storeTopic adds the entries of a topic, and keeps it within its limits.
+local function storeTopic(i)
+	local key, state = KEYS[3 + i], got[6 + i]
+	local class, entries
+	class, entries, at = unpackBytes('<I4I4', plan, at)
+	local limits = retentions[class]
+	local newest, bytes, count, goneBytes, goneCount, oldest, age
+	if state then
+		newest, bytes, count, goneBytes, goneCount, oldest, age = parse(state)
+		if count > goneCount and newest < time - limits.age and call('EXISTS', key) == 0 then
+			allBytes = allBytes - bytes + goneBytes
+			goneBytes, goneCount = bytes, count
 		end
+	else
+		newest, bytes, count, goneBytes, goneCount, oldest, age = floor, 0, 0, 0, 0, first, 0
+		call('UNLINK', key) -- of a log whose hash was evicted or deleted
+		state = stateOf(newest, 0, 0, 0, 0, first, 0)
 	end
-	if #entry > 0 then flush(id) end
+	-- An expiry is set once in a sixteenth of the age, and when the age is another one than it was set for.
+	local expire = limits.expires and (count == goneCount or age ~= limits.age or math.floor(newest / limits.cell) ~= math.floor(first / limits.cell))
+	if count == goneCount then oldest = first end
+	allBytes = allBytes - bytes + goneBytes
+	befores[i] = sub(state, 1, 8)
+	local before = sub(state, 1, 24)
+	for entry = 1, entries do
+		if entry > 1 then before = pack('<ddd', newest, bytes, count) end
+		local index
+		index, at = unpackBytes('<I4', plan, at)
+		arg, newest = arg + 1, first + index
+		local packed = ARGV[arg]
+		add(key, text(newest), before, packed)
+		bytes, count = bytes + #packed, count + byte(packed)
+	end
+	if count - goneCount > limits.overCount or bytes - goneBytes > limits.overBytes or oldest < time - limits.overAge then
+		local topic = {newest = newest, bytes = bytes, count = count, goneBytes = goneBytes, goneCount = goneCount, oldest = oldest}
+		trim(key, topic, limits.bytes, limits.count, limits.slack, time - limits.age)
+		goneBytes, goneCount, oldest = topic.goneBytes, topic.goneCount, topic.oldest
+	end
+	allBytes = allBytes + bytes - goneBytes
+	if expire then
+		call('PEXPIRE', key, text(math.ceil(limits.age * 1.125 / 1000) + 1000))
+		age = limits.age
+	elseif age > 0 and not limits.expires then
+		call('PERSIST', key)
+		age = 0
+	end
+	local n = #fields
+	fields[n + 1], fields[n + 2] = names[i], stateOf(newest, bytes, count, goneBytes, goneCount, oldest, age)
 end
 
-local function remember()
-	for key, value in pairs(fresh) do call('SET', KEYS[2 + topics + key], value, 'PX', ARGV[7]) end
-
-	local fields = {'e', epoch, 'l', id}
-	for i, topic in pairs(known) do
-		local l = topic.limits
-		-- A little over the limits is left, so that most appends needn't look.
-		if topic.count > l.count + l.slack or topic.bytes > l.bytes * 1.0625 or topic.oldest < time - l.age * 1.0625 then
-			allBytes = allBytes - trim(KEYS[2 + i], topic, l.count, l.bytes, time - l.age)
-		end
-		if topic.expire then
-			call('PEXPIRE', KEYS[2 + i], text(math.ceil(l.age * 1.125 / 1000) + 1000))
-			topic.age = l.age
-		elseif topic.persist then
-			call('PERSIST', KEYS[2 + i])
-			topic.age = 0
-		end
-		fields[#fields + 1], fields[#fields + 2] = names[i], stateOf(topic)
-		if #fields > 4000 then
-			call('HSET', meta, unpack(fields))
-			fields = {}
-		end
+-- storeTail adds the records to what nodes follow, and returns the newest offset.
+local listed = 0
+local function storeTail()
+	local chain, begun = previous, 0
+	for _ = 1, parts do
+		local index, fresh
+		index, fresh, at = unpackBytes('<I4I4', plan, at)
+		arg = arg + 1
+		local id, size = text(first + index), #ARGV[arg]
+		add(tail, id, epoch, chain, table.concat(befores, '', begun + 1, begun + fresh), ARGV[arg])
+		call('RPUSH', list, pack('<dd', first + index, size))
+		listed = listed + 1
+		chain, begun, tailBytes = id, begun + fresh, tailBytes + size
+		if tailOldest == 0 then tailOldest = first + index end
 	end
-	for _, v in ipairs({'w', text(tailBytes), 'o', text(tailOldest), 'g', text(math.max(allBytes, 0))}) do fields[#fields + 1] = v end
-	call('HSET', meta, unpack(fields))
+	return chain
 end
 
 local function trimTail()
 	-- The tail keeps its newest entry, whatever its size. 100 rounds: a limit that was lowered is reached in a few appends.
 	for _ = 1, 100 do
-		if tailBytes <= tonumber(ARGV[5]) and tailOldest >= time - ARGV[6] then break end
-		local entries = call('XRANGE', tail, '-', '+', 'COUNT', 9)
-		if #entries < 2 then break end
-		for i = 1, #entries - 1 do tailBytes = tailBytes - sizeOf(entries[i]) + #entries[i][2][2] end
-		call('XTRIM', tail, 'MINID', entries[#entries][1])
-		tailOldest = offsetOf(entries[#entries][1])
+		if tailBytes <= tailKeeps and tailOldest >= time - tailAge then break end
+		local entries = call('LRANGE', list, '0', '8')
+		local kept = #entries
+		local oldest, size = unpackBytes('<dd', entries[kept])
+		if kept == 1 then -- nothing else is left, or the list was evicted or deleted
+			tailBytes = size
+		end
+		for i = 1, kept - 1 do
+			local _, gone = unpackBytes('<dd', entries[i])
+			tailBytes = tailBytes - gone
+		end
+		call('XTRIM', tail, 'MINID', text(oldest))
+		call('LTRIM', list, text(kept - 1), '-1')
+		tailOldest = oldest
+		if kept == 1 then break end
 	end
+end
+
+local function remember(newest)
+	for key = 4 + topics, #KEYS do
+		local index
+		index, at = unpackBytes('<I4', plan, at)
+		call('SET', KEYS[key], text(first + index), 'PX', text(window))
+	end
+	for _, v in ipairs({'e', epoch, 'l', newest, 'w', text(tailBytes), 'o', text(tailOldest), 'g', text(math.max(allBytes, 0))}) do fields[#fields + 1] = v end
+	for i = 1, #fields, 4000 do call('HSET', meta, unpack(fields, i, math.min(i + 3999, #fields))) end
 end
 
 -- A command may be refused that the user of this connection has no right to: nothing is left behind then.
 local ok, failed = pcall(function()
-	store()
-	if not id then return end
+	for i = 1, topics do storeTopic(i) end
+	local newest = storeTail()
 	trimTail()
-	remember()
+	remember(newest)
 end)
 if not ok then
-	for _, a in ipairs(added) do call('XDEL', a[1], a[2]) end
-	for key in pairs(fresh) do call('DEL', KEYS[2 + topics + key]) end
+	for i = 1, #added, 2 do call('XDEL', added[i], added[i + 1]) end
+	for _ = 1, listed do call('RPOP', list) end
+	for key = 4 + topics, #KEYS do call('DEL', KEYS[key]) end
 	failed = type(failed) == 'table' and failed.err or tostring(failed)
 	return redis.error_reply('-' .. (match(failed, '^%u+ ') and failed or 'ERR ' .. failed))
 end
-return table.concat(reply, ' ')
+return {epoch, previous, text(first), table.concat(befores)}
