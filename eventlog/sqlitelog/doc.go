@@ -9,7 +9,10 @@
 // file system can't be shared: SQLite's locks and WAL need shared memory.
 //
 // Retention is that of Options, for each topic, under a budget for all. What is over is never read again, and is deleted in the background; an event stays on
-// the disk for 10 seconds at least, so that a process which is late doesn't miss it.
+// the disk for 10 seconds at least, so that a process which is late doesn't miss it, and less than 32 KiB of a topic may stay for longer.
+//
+// Events that are stored together stand together: a row holds those of one topic that one commit stored, up to 64 KiB, with a checksum. ErrDamaged is
+// the error of a row that doesn't fit its own; what is damaged is never left out silently.
 //
 // The tables are created, if they aren't there, by Open: their names begin with buffkit_. They are no migration of the app's: a file may be opened by
 // several programs, and by those that have no migrations; the app's ledger then says nothing of a table that it doesn't own. Back the file up with

@@ -180,7 +180,7 @@ func TestARestartKeepsCursors(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.Close()
-	again := openLog(t, path, sqlitelog.Options{})
+	again := openLog(t, path, sqlitelog.Options{Replica: eventlog.ReplicaOptions{Preload: -1}})
 	if got := readAll(t, again, at[0], "t"); len(got) != 1 || string(got[0].Event().Data) != "2" {
 		t.Errorf("after the restart: %v", got)
 	}

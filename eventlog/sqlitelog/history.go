@@ -31,14 +31,19 @@ func (s *Store) History(ctx context.Context, asked eventlog.Range) (h eventlog.H
 			return err
 		}
 		h.Trimmed = max(topicTrimmed, edge)
-		h.Records, err = records(ctx, conn, asked, edge)
+		asked.After = max(asked.After, edge)
+		h.Records, err = records(ctx, conn, asked)
 		return err
 	})
 	return h, s.blame(err)
 }
 
-// records reads what is behind the edge in a range, oldest first.
-func records(ctx context.Context, conn *sql.Conn, asked eventlog.Range, edge eventlog.Offset) ([]eventlog.Record, error) {
+// packsOf are the packs of a topic with an offset behind ?2, up to ?3: the one that ?2 is in begins before.
+const packsOf = "SELECT position, span, count, topic, events FROM buffkit_packs WHERE topic = ?1 AND position <= ?3 AND position >=" +
+	" coalesce((SELECT max(position) FROM buffkit_packs WHERE topic = ?1 AND position <= ?2), 0) ORDER BY position "
+
+// records reads a range, oldest first.
+func records(ctx context.Context, conn *sql.Conn, asked eventlog.Range) (found []eventlog.Record, err error) {
 	order, bytes := "ASC", int64(math.MaxInt64)
 	if asked.Newest {
 		order = "DESC"
@@ -46,41 +51,107 @@ func records(ctx context.Context, conn *sql.Conn, asked eventlog.Range, edge eve
 			bytes = asked.Bytes
 		}
 	}
-	until := int64(math.MaxInt64)
-	if asked.Until > 0 {
-		until = int64(asked.Until)
+	if asked.Until == 0 {
+		asked.Until = math.MaxInt64
 	}
-	rows, err := conn.QueryContext(ctx, "SELECT "+recordColumns+" FROM buffkit_events WHERE topic = ? AND position > ? AND position <= ? ORDER BY position "+
-		order+" LIMIT ?", asked.Topic, int64(max(asked.After, edge)), until, asked.Max)
+	rows, err := conn.QueryContext(ctx, packsOf+order, asked.Topic, int64(asked.After), int64(asked.Until))
 	if err != nil {
 		return nil, err
 	}
-	found, _, err := scan(rows, asked.Max, bytes)
+	defer rows.Close()
+	for len(found) < asked.Max && bytes >= 0 && rows.Next() {
+		p, err := scanPack(rows)
+		if err != nil {
+			return nil, err
+		}
+		some, err := p.unpack()
+		if err != nil {
+			return nil, err
+		}
+		if asked.Newest {
+			slices.Reverse(some)
+		}
+		for i := range some {
+			if r := &some[i]; r.Offset > asked.After && r.Offset <= asked.Until && len(found) < asked.Max && bytes >= 0 {
+				found = append(found, *r)
+				bytes -= int64(len(r.Body))
+			}
+		}
+	}
 	if asked.Newest {
 		slices.Reverse(found)
 	}
-	return found, err
+	return found, rows.Err()
+}
+
+// scanPack reads a row of position, span, count, topic and events.
+func scanPack(row interface{ Scan(to ...any) error }) (pack, error) {
+	var p pack
+	var span eventlog.Offset
+	err := row.Scan(&p.first, &span, &p.count, &p.topic, &p.events)
+	p.last = p.first + span
+	return p, err
 }
 
 // edge returns the newest offset of a topic that is over its retention, deleted or not, 0 if none is that isn't deleted.
-func (s *Store) edge(ctx context.Context, conn *sql.Conn, topic string) (edge eventlog.Offset, err error) {
+func (s *Store) edge(ctx context.Context, conn *sql.Conn, topic string) (eventlog.Offset, error) {
 	keep := s.opts.Retention
-	old := expiredBefore(keep.Age)
-	count := int64(min(keep.Count, math.MaxInt32)) // SQLite adds to it
-	var bytes int64
-	err = conn.QueryRowContext(ctx, "WITH edge (position) AS (SELECT max("+
-		"coalesce((SELECT max(position) FROM buffkit_events WHERE topic = ?1 AND position < ?2), 0),"+
-		" coalesce((SELECT position FROM buffkit_events WHERE topic = ?1 ORDER BY position DESC LIMIT 1 OFFSET ?3), 0)))"+
-		" SELECT position, (SELECT coalesce(sum(size), 0) FROM buffkit_events WHERE topic = ?1 AND position > edge.position) FROM edge",
-		topic, old, count).Scan(&edge, &bytes)
-	if err != nil || bytes <= keep.Bytes {
-		return edge, err
+	var expired eventlog.Offset
+	err := conn.QueryRowContext(ctx, "SELECT coalesce(max(position + span), 0) FROM (SELECT position, span FROM buffkit_packs"+
+		" WHERE topic = ?1 AND position < ?2 ORDER BY position DESC LIMIT 2) WHERE position + span < ?2", topic, expiredBefore(keep.Age)).Scan(&expired)
+	if err != nil {
+		return 0, err
 	}
-	// The newest event is kept, however large.
-	err = conn.QueryRowContext(ctx, "SELECT coalesce(max(position), ?2) FROM (SELECT position, sum(size) OVER (ORDER BY position DESC) AS total,"+
-		" row_number() OVER (ORDER BY position DESC) AS place FROM buffkit_events WHERE topic = ?1 AND position > ?2) WHERE total > ?3 AND place > 1",
-		topic, int64(edge), keep.Bytes).Scan(&edge)
-	return edge, err
+	over, err := overflow(ctx, conn, topic, int64(keep.Count), keep.Bytes, 1) // the newest event is kept, however large
+	return max(expired, over), err
+}
+
+// overflow returns the newest offset of a topic that isn't among its newest events, so many of them at most, with so many bytes at
+// most; 0 if all are. At least so many are, whatever their bytes.
+func overflow(ctx context.Context, conn *sql.Conn, topic string, count, bytes, least int64) (eventlog.Offset, error) {
+	var n, sum int64 // of the newest, as far as the walk has come
+	err := conn.QueryRowContext(ctx, "SELECT coalesce(sum(count), 0), coalesce(sum(bytes), 0) FROM buffkit_packs WHERE topic = ?", topic).Scan(&n, &sum)
+	over := func() bool { return n > count || sum > bytes && n > least }
+	if err != nil || !over() {
+		return 0, err
+	}
+	edge, err := walk(ctx, conn, topic, func(packCount, packBytes int64) bool {
+		n, sum = n-packCount, sum-packBytes
+		return over()
+	})
+	if err != nil {
+		return 0, err
+	}
+	p, err := scanPack(conn.QueryRowContext(ctx, "SELECT position, span, count, topic, events FROM buffkit_packs WHERE position = ?", edge))
+	if err != nil {
+		return 0, err
+	}
+	records, err := p.unpack()
+	for _, r := range slices.Backward(records) {
+		if n, sum = n+1, sum+sizeOf(&r); over() {
+			return r.Offset, nil
+		}
+	}
+	return 0, err
+}
+
+// walk calls on with the packs of a topic, oldest first, as long as it returns true. It returns the position of the last.
+func walk(ctx context.Context, conn *sql.Conn, topic string, on func(count, bytes int64) bool) (position int64, err error) {
+	rows, err := conn.QueryContext(ctx, "SELECT position, count, bytes FROM buffkit_packs WHERE topic = ? ORDER BY position", topic)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var count, bytes int64
+		if err := rows.Scan(&position, &count, &bytes); err != nil {
+			return 0, err
+		}
+		if !on(count, bytes) {
+			break
+		}
+	}
+	return position, rows.Err()
 }
 
 // expiredBefore returns the offset before which events are too old, 0 for no limit.

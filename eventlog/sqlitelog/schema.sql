@@ -1,25 +1,30 @@
--- One row: which log it is, and how far it is.
+-- One row: which log it is, and how far it was when something was last deleted. The newest pack says how far it is since.
 CREATE TABLE IF NOT EXISTS buffkit_log (
-	id     INTEGER PRIMARY KEY CHECK (id = 1),
-	format INTEGER NOT NULL, -- of these tables
-	epoch  INTEGER NOT NULL,
-	head   INTEGER NOT NULL, -- the newest offset
-	bytes  INTEGER NOT NULL, -- of all events
-	floor  INTEGER NOT NULL  -- the newest dropped offset of the topics that were forgotten
+	id      INTEGER PRIMARY KEY CHECK (id = 1),
+	format  INTEGER NOT NULL, -- of these tables
+	epoch   INTEGER NOT NULL,
+	head    INTEGER NOT NULL, -- the newest offset
+	stored  INTEGER NOT NULL, -- bytes of all events that ever were
+	dropped INTEGER NOT NULL, -- and of those that were deleted
+	floor   INTEGER NOT NULL  -- the newest dropped offset of the topics that were forgotten
 );
 
-CREATE TABLE IF NOT EXISTS buffkit_events (
-	position INTEGER PRIMARY KEY, -- the offset
+-- A pack holds events of one topic that one transaction stored, of which none of the topic lies between. Packs of different topics may
+-- interleave: those of a group, which have the same base (position - back) and the same head (position + ahead), and stand together.
+CREATE TABLE IF NOT EXISTS buffkit_packs (
+	position INTEGER PRIMARY KEY, -- the offset of its first event
+	span     INTEGER NOT NULL,    -- from there to its last event
+	back     INTEGER NOT NULL,    -- and back to the offset before its group
+	ahead    INTEGER NOT NULL,    -- and on to the last offset of its group
+	stored   INTEGER NOT NULL,    -- bytes of all events that ever were, up to the end of its group
+	count    INTEGER NOT NULL,    -- events
+	bytes    INTEGER NOT NULL,    -- of their keys and bodies
 	topic    TEXT NOT NULL,
-	chain    INTEGER NOT NULL,    -- the offset before it
-	prev     INTEGER NOT NULL,    -- and the one before it in its topic
-	size     INTEGER NOT NULL,    -- bytes of key and body
-	key      TEXT NOT NULL,
-	body     BLOB NOT NULL
+	events   BLOB NOT NULL        -- see pack.go
 );
 
--- With the size, so that retention reads the index alone.
-CREATE INDEX IF NOT EXISTS buffkit_events_topic ON buffkit_events (topic, position, size);
+-- With what retention counts, so that it reads the index alone.
+CREATE INDEX IF NOT EXISTS buffkit_packs_topic ON buffkit_packs (topic, position, count, bytes);
 
 -- The newest offset of a topic that retention has dropped. A topic that lost nothing isn't here, nor one that was forgotten.
 CREATE TABLE IF NOT EXISTS buffkit_trimmed (

@@ -23,7 +23,7 @@ import (
 var schema string
 
 const (
-	formatVersion = 1
+	formatVersion = 2
 	lockPatience  = 10 * time.Second // of a writer who waits for another process, or for a transaction of the app
 )
 
@@ -35,7 +35,7 @@ type Store struct {
 	ctx   context.Context // of all that runs in the background
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
-	queue chan *call
+	queue queue
 	soon  bell // rung when something was stored, or may be soon
 	feed  feed
 	dirty dirty
@@ -67,7 +67,7 @@ func OpenStore(ctx context.Context, path string, opts *Options) (*Store, error) 
 		db.Close()
 		return nil, fmt.Errorf("sqlitelog: open %s: %w", path, err)
 	}
-	s := &Store{opts: o, db: db, queue: make(chan *call)}
+	s := &Store{opts: o, db: db, queue: queue{come: make(chan struct{}, 1)}}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.tasks.Go(s.write)
 	s.tasks.Go(s.retain)
@@ -92,40 +92,52 @@ func prepareFile(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	defer conn.Close()
-	return inTx(ctx, conn, func() error {
+	return inTx(ctx, plain{conn}, func() error {
+		if err := checkFormat(ctx, conn); err != nil { // before anything is made
+			return err
+		}
 		if _, err := conn.ExecContext(ctx, schema); err != nil {
 			return err
 		}
-		if _, err := conn.ExecContext(ctx, "INSERT OR IGNORE INTO buffkit_log (id, format, epoch, head, bytes, floor) VALUES (1, ?, ?, 0, 0, 0)",
-			formatVersion, int64(eventlog.NewEpoch())); err != nil {
-			return err
-		}
-		var format int
-		if err := conn.QueryRowContext(ctx, "SELECT format FROM buffkit_log").Scan(&format); err != nil {
-			return err
-		}
-		if format != formatVersion {
-			return fmt.Errorf("its log has the format %d, and this version reads %d: use a newer version", format, formatVersion)
-		}
-		return nil
+		_, err := conn.ExecContext(ctx, "INSERT OR IGNORE INTO buffkit_log (id, format, epoch, head, stored, dropped, floor) VALUES (1, ?, ?, 0, 0, 0, 0)",
+			formatVersion, int64(eventlog.NewEpoch()))
+		return err
 	})
 }
 
+// checkFormat refuses a file with tables that this version doesn't know.
+func checkFormat(ctx context.Context, conn *sql.Conn) error {
+	var tables, format int
+	if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = 'buffkit_log'").Scan(&tables); err != nil || tables == 0 {
+		return err
+	}
+	switch err := conn.QueryRowContext(ctx, "SELECT format FROM buffkit_log").Scan(&format); {
+	case err != nil:
+		return err
+	case format > formatVersion:
+		return fmt.Errorf("its log has the format %d, and this version reads %d: use a newer version", format, formatVersion)
+	case format < formatVersion:
+		return fmt.Errorf("its log has the format %d, and this version reads %d alone: begin with an empty file, or go on with the version that wrote it",
+			format, formatVersion)
+	}
+	return nil
+}
+
 // inTx runs f within a transaction that may write.
-func inTx(ctx context.Context, conn *sql.Conn, f func() error) error {
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+func inTx(ctx context.Context, query querier, f func() error) error {
+	if err := query.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return explain(err)
 	}
 	err := f()
 	if err == nil {
-		if _, err = conn.ExecContext(ctx, "COMMIT"); err == nil {
+		if err = query.exec(ctx, "COMMIT"); err == nil {
 			return nil
 		}
 		if code := codeOf(err); code&0xff == sqlite3.SQLITE_IOERR { // it may be in the file all the same
 			err = fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, err)
 		}
 	}
-	conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // fails where SQLite has rolled back itself
+	query.exec(context.WithoutCancel(ctx), "ROLLBACK") // fails where SQLite has rolled back itself
 	return explain(err)
 }
 
@@ -158,7 +170,7 @@ func (s *Store) Supersede(ctx context.Context, old uint64) (epoch uint64, err er
 		return 0, err
 	}
 	defer conn.Close()
-	err = inTx(ctx, conn, func() error {
+	err = inTx(ctx, plain{conn}, func() error {
 		if _, err := conn.ExecContext(ctx, "UPDATE buffkit_log SET epoch = ? WHERE epoch = ?", int64(eventlog.NewEpoch()), int64(old)); err != nil {
 			return err
 		}

@@ -1,9 +1,11 @@
 package sqlitelog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,8 +13,8 @@ import (
 )
 
 const (
-	pageRecords = 512                    // of one page: more gain nothing
-	pageBytes   = 4 << 20                // of one page's bodies, and one record more
+	pageRecords = 512                    // of one page, and a group more: more gain nothing
+	pageBytes   = 4 << 20                // of one page's bodies and keys, and a group more
 	pollEager   = time.Millisecond       // while a transaction of the app's may commit
 	pollIdle    = 10 * time.Millisecond  // for what other processes store: 10 µs of work each
 	sayAlive    = 500 * time.Millisecond // twice as often as a Tail must
@@ -126,20 +128,15 @@ func (t *tailer) dataVersion(ctx context.Context) (version int64, err error) {
 // page reads what comes next, from one snapshot, and tells whether there is more.
 func (t *tailer) page(ctx context.Context) (page eventlog.Page, more bool, err error) {
 	err = snapshot(ctx, t.conn, func() error {
-		var head eventlog.Offset
-		if err := t.conn.QueryRowContext(ctx, "SELECT epoch, head FROM buffkit_log").Scan(&page.Epoch, &head); err != nil {
-			return err
-		}
-		page.Head = eventlog.NewCursor(page.Epoch, head)
-		if t.after.IsZero() || head <= t.after.At(0) {
-			return nil
-		}
-		rows, err := t.conn.QueryContext(ctx, "SELECT "+recordColumns+" FROM buffkit_events WHERE position > ? ORDER BY position LIMIT ?",
-			int64(t.after.At(0)), pageRecords+1)
+		now, err := readState(ctx, plain{t.conn})
 		if err != nil {
 			return err
 		}
-		page.Records, more, err = scan(rows, pageRecords, pageBytes)
+		page.Epoch, page.Head = now.epoch, eventlog.NewCursor(now.epoch, now.head)
+		if t.after.IsZero() || now.head <= t.after.At(0) {
+			return nil
+		}
+		page.Records, more, err = recordsBehind(ctx, t.conn, t.after.At(0))
 		return err
 	})
 	if more {
@@ -148,6 +145,46 @@ func (t *tailer) page(ctx context.Context) (page eventlog.Page, more bool, err e
 	t.store.dirty.add(page.Records...)
 	return page, more, err
 }
+
+// groupsBehind are the packs of all groups with an offset behind ?1: the group that it is in begins before.
+const groupsBehind = "SELECT position, span, ahead, count, topic, events FROM buffkit_packs WHERE position > coalesce((SELECT" +
+	" CASE WHEN position + ahead <= ?1 THEN ?1 ELSE position - back END FROM buffkit_packs WHERE position <= ?1 ORDER BY position DESC LIMIT 1), ?1)" +
+	" ORDER BY position"
+
+// recordsBehind reads a page of whole groups, and tells whether there are more.
+func recordsBehind(ctx context.Context, conn *sql.Conn, after eventlog.Offset) (found []eventlog.Record, more bool, err error) {
+	rows, err := conn.QueryContext(ctx, groupsBehind, int64(after))
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	bytes, end := int64(0), eventlog.Offset(0) // of the group
+	for rows.Next() {
+		var p pack
+		var span, ahead eventlog.Offset
+		if err := rows.Scan(&p.first, &span, &ahead, &p.count, &p.topic, &p.events); err != nil {
+			return nil, false, err
+		}
+		if more = p.first > end && (len(found) >= pageRecords || bytes >= pageBytes); more {
+			break
+		}
+		p.last, end = p.first+span, p.first+ahead
+		records, err := p.unpack()
+		if err != nil {
+			return nil, false, err
+		}
+		for _, r := range records {
+			if r.Offset > after {
+				found = append(found, r)
+				bytes += sizeOf(&r)
+			}
+		}
+	}
+	slices.SortFunc(found, byOffset)
+	return found, more, rows.Err()
+}
+
+func byOffset(a, b eventlog.Record) int { return cmp.Compare(a.Offset, b.Offset) }
 
 // snapshot runs f, which only reads, on one state of the file.
 func snapshot(ctx context.Context, conn *sql.Conn, f func() error) error {
@@ -162,25 +199,6 @@ func snapshot(ctx context.Context, conn *sql.Conn, f func() error) error {
 		return fmt.Errorf("sqlitelog: read: %w", err)
 	}
 	return nil
-}
-
-const recordColumns = "position, topic, chain, prev, key, body"
-
-// scan reads rows up to so many, or so many bytes, and tells whether there are more.
-func scan(rows *sql.Rows, most int, bytes int64) (records []eventlog.Record, more bool, err error) {
-	defer rows.Close()
-	for rows.Next() {
-		if len(records) == most || bytes < 0 {
-			return records, true, nil
-		}
-		var r eventlog.Record
-		if err := rows.Scan(&r.Offset, &r.Topic, &r.Chain, &r.Prev, &r.Key, &r.Body); err != nil {
-			return nil, false, err
-		}
-		bytes -= int64(len(r.Body))
-		records = append(records, r)
-	}
-	return records, false, rows.Err()
 }
 
 // bell wakes tails.
