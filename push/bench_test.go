@@ -83,6 +83,13 @@ func BenchmarkConnect(b *testing.B) {
 			}
 		})
 	}
+	b.Run("in a fleet", func(b *testing.B) {
+		broker := newFleet(b, 1, push.Options{Logger: quiet()})[0]
+		b.ReportAllocs()
+		for b.Loop() {
+			comeAndGo(broker)
+		}
+	})
 }
 
 // Many that publish at once, to a log in memory.

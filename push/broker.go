@@ -23,6 +23,7 @@ type Broker struct {
 	ownsLog   bool
 	keys      *keyring
 	sessions  *sessions
+	fleet     *fleet // nil without Options.Sessions
 	wakes     *dispatcher
 	streams   index
 	shards    shards
@@ -65,6 +66,11 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.streams.init()
 	b.shards = newShards(b)
+	if o.Sessions != nil {
+		b.fleet = newFleet(b)
+		b.sessions.fleet = b.fleet
+		b.fleet.begin()
+	}
 	b.running.Go(b.watch)
 	b.running.Go(b.dispatch)
 	b.running.Go(b.sweepSessions)
@@ -103,10 +109,15 @@ func (b *Broker) SendUser(ctx context.Context, user string, event Event) (eventl
 	return b.send(ctx, topicUser+user, event)
 }
 
-// SendSession sends an event to a session: now, or when it resumes. The event's Topic must be empty.
+// SendSession sends an event to a session: now, or when it resumes; with Options.Sessions at whatever node. While that store
+// doesn't answer, any id may be a session. The event's Topic must be empty.
 // Errors: ErrNoSession, and those of Publish.
 func (b *Broker) SendSession(ctx context.Context, session string, event Event) (eventlog.Cursor, error) {
-	if !b.sessions.has(session) {
+	known := b.sessions.has(session)
+	if !known && b.fleet != nil {
+		known = b.fleet.has(ctx, session)
+	}
+	if !known {
 		return eventlog.Cursor{}, fmt.Errorf("send to %.64q: %w", session, ErrNoSession)
 	}
 	return b.send(ctx, topicSession+session, event)
@@ -161,13 +172,16 @@ func (b *Broker) Cursor(ctx context.Context) (eventlog.Cursor, error) {
 type Stats struct {
 	Connections int // open streams
 	Parked      int // of these, those without a goroutine
-	Sessions    int // connected or not
+	Sessions    int // connected or not, as in Broker.Sessions
+	// SessionsDown says that the store of Options.Sessions doesn't answer.
+	SessionsDown bool
 }
 
 // Stats returns what the broker has now. It is cheap.
 func (b *Broker) Stats() Stats {
 	stats := Stats{Connections: int(b.open.Load()), Sessions: int(b.sessions.count.Load())}
 	b.shards.each(func(s *shard) { stats.Parked += int(s.parked.Load()) })
+	stats.SessionsDown = b.fleet != nil && b.fleet.isDown()
 	return stats
 }
 

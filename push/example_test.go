@@ -15,6 +15,7 @@ import (
 	"github.com/buffkit/buffkit/client"
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/push"
+	"github.com/buffkit/buffkit/sessionstore"
 )
 
 // A live page: the whole server. What the page's script does is done here by the Go client.
@@ -80,6 +81,43 @@ func ExampleBroker_Publish() {
 	// order: "pizza"
 	// order: "pasta"
 	// order: "wine\nand water"
+}
+
+// Several nodes share a log, a session store and keys. Here all are in one process; elsewhere the log and the store are at a server.
+func ExampleOptions_sessions() {
+	log, sessions := eventlog.NewMemory(nil), sessionstore.NewMemory()
+	defer log.Close()
+	defer sessions.Close()
+	opts := push.Options{
+		Log: log, Sessions: sessions,
+		Keys: []push.Key{{ID: "2026", Secret: []byte("thirty-two random bytes, or more")}},
+	}
+	var nodes [2]*push.Broker
+	for i := range nodes {
+		broker, err := push.New(push.Public("news"), &opts)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer broker.Close()
+		nodes[i] = broker
+	}
+	server := httptest.NewServer(nodes[0])
+	defer server.Close()
+
+	onOpen := func(open client.Open) { // the other node reaches it
+		nodes[1].SendSession(context.Background(), open.Session, push.Event{Data: []byte("for this session alone")})
+	}
+	for event := range client.Events(context.Background(), server.URL, &client.Options{OnOpen: onOpen}) {
+		fmt.Println(string(event.Data))
+		break
+	}
+	for session, err := range nodes[1].FleetSessions(context.Background()) {
+		fmt.Println(len(session.ID), err)
+	}
+	// Output:
+	// for this session alone
+	// 22 <nil>
 }
 
 // To a person rather than a topic: all pages that user has open get it, and those that are away for a moment when they are back.

@@ -53,7 +53,7 @@ func (b *Broker) Followers(topic string) (n int) {
 }
 
 // Sweep ends sessions as the broker does every second.
-func (b *Broker) Sweep() { b.sessions.sweep(func(info SessionInfo) { b.sessionEnded(info, nil) }) }
+func (b *Broker) Sweep() { b.sessions.sweep(b.abandoned) }
 
 // AbandonSession makes a session that was connected once.
 func (b *Broker) AbandonSession(user string) {

@@ -24,8 +24,11 @@ type Hooks struct {
 	Delivered func(c Connection, events, bytes int)
 	// Gap is called when a client is told a gap, at its start or on an open stream.
 	Gap func(Connection, Lost)
-	// SessionEnded is called when a session was revoked (ErrRevoked, ErrTokenReplayed) or abandoned (nil).
+	// SessionEnded is called when a session was revoked (ErrRevoked, ErrTokenReplayed) or abandoned (nil). With Options.Sessions it is called on one
+	// node: that where it was revoked, any for one that was abandoned.
 	SessionEnded func(s SessionInfo, cause error)
+	// SessionsDown is called when the store of Options.Sessions doesn't answer any more, with what went wrong, and with nil when it does again.
+	SessionsDown func(err error)
 }
 
 // Opened is what a client was told first.

@@ -75,3 +75,10 @@ func (b *Broker) sessionEnded(s SessionInfo, cause error) {
 		hook(s, cause)
 	}
 }
+
+func (b *Broker) sessionsDown(err error) {
+	if hook := b.opts.Hooks.SessionsDown; hook != nil {
+		defer b.recoverHook("SessionsDown")
+		hook(err)
+	}
+}

@@ -2,12 +2,14 @@ package push
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/sessionstore"
 )
 
 // Defaults of Options and Limits.
@@ -19,6 +21,8 @@ const (
 	DefaultSessionTTL   = 5 * time.Minute  // a lift, a tunnel, a coffee
 	DefaultTokenTTL     = 24 * time.Hour   // a working day and a night: a laptop that was shut in the evening resumes in the morning
 	DefaultTokenGrace   = time.Minute      // the answer with the new token may be lost, and the client needs time to find that out
+
+	DefaultSessionsTimeout = time.Second // a thousand round trips in a network: a store that takes so long is ill
 
 	DefaultMaxTopics      = 64        // more is a sign of a topic that should be one, and every read looks at each
 	DefaultMaxBehind      = 1024      // events
@@ -73,6 +77,16 @@ type Options struct {
 	// Parking says whether streams may go on without a goroutine. Default ParkAuto.
 	Parking Parking
 
+	// Sessions is what several nodes agree on about sessions, so that a client may come to any of them: token generations, connections, limits, and
+	// what is revoked. It needs Keys, the same on all nodes. It isn't closed by the broker. Default: none; each process knows its own sessions alone.
+	//
+	// While the store doesn't answer, a node goes on by what it knows: a token that is signed resumes, Limits count this node's connections, and
+	// a session is refused that the node knows to be revoked. It tells the store what it has when that is back.
+	Sessions sessionstore.Store
+	// SessionsTimeout is how long one call to the store may take, and how long a stream that begins waits for it. Default DefaultSessionsTimeout.
+	SessionsTimeout time.Duration
+	// SessionsStrict refuses streams while the store doesn't answer, with ErrSessionsDown. Those that are open go on.
+	SessionsStrict bool
 	// SessionTTL is how long a session is kept after its last connection ended. Default DefaultSessionTTL.
 	SessionTTL time.Duration
 	// SessionCookie names the cookie that carries the session token, so that a browser keeps its session, and the place it
@@ -92,7 +106,8 @@ type Options struct {
 	TokenGrace time.Duration
 }
 
-// Limits bound what clients can take. A zero field means its default, a negative one no limit.
+// Limits bound what clients can take. A zero field means its default, a negative one no limit. With Options.Sessions those of a user, of
+// a session, and of sessions are for all nodes together.
 type Limits struct {
 	MaxConnections           int // open streams in all. Default DefaultMaxConnections
 	MaxConnectionsPerUser    int // open streams of one Grant.User. Default: no limit
@@ -121,6 +136,7 @@ func (o *Options) withDefaults() (Options, error) {
 		{"SessionTTL", &c.SessionTTL, DefaultSessionTTL},
 		{"TokenTTL", &c.TokenTTL, DefaultTokenTTL},
 		{"TokenGrace", &c.TokenGrace, DefaultTokenGrace},
+		{"SessionsTimeout", &c.SessionsTimeout, DefaultSessionsTimeout},
 	}
 	for _, f := range durations {
 		switch {
@@ -138,6 +154,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if err := checkKeys(c.Keys); err != nil {
 		return c, err
+	}
+	if c.Sessions != nil && len(c.Keys) == 0 {
+		return c, errors.New("push: Options.Sessions needs Options.Keys, the same on all nodes: else each refuses the tokens of the others")
 	}
 	if name := c.SessionCookie; name != "" && (&http.Cookie{Name: name}).Valid() != nil {
 		return c, fmt.Errorf("push: Options.SessionCookie is %q: give the name of a cookie", name)

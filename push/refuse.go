@@ -38,6 +38,9 @@ var (
 	// ErrRevoked refuses, and ends, a session after Revoke.
 	ErrRevoked = errors.New("push: session was revoked")
 
+	// ErrSessionsDown refuses streams with Options.SessionsStrict, and is returned by what else needs the store of Options.Sessions, when that doesn't answer.
+	ErrSessionsDown = errors.New("push: the session store doesn't answer")
+
 	// ErrSlow ends a stream whose client didn't take a write in time.
 	ErrSlow = errors.New("push: client too slow")
 	// ErrExpired ends a stream at Grant.Expires.
@@ -76,6 +79,7 @@ var refusals = []struct {
 	{ErrTokenForeign, "token_foreign", http.StatusUnauthorized, "the session token is of another user"},
 	{ErrTokenReplayed, "token_replayed", http.StatusUnauthorized, "the session token was used before"},
 	{ErrRevoked, "revoked", http.StatusUnauthorized, "the session was revoked"},
+	{ErrSessionsDown, "error", http.StatusServiceUnavailable, "the server can't look sessions up at the moment"},
 	{ErrSlow, "slow", http.StatusServiceUnavailable, "the client did not read"},
 	{ErrExpired, "expired", http.StatusUnauthorized, "the grant has ended; ask again"},
 	{ErrClosed, "closed", http.StatusServiceUnavailable, "the server has stopped"},

@@ -211,10 +211,8 @@ func startOf(r *http.Request, session eventlog.Cursor) start {
 // session connects to the session that the request's token names, or to a new one, gives the client its next token, and says where
 // the stream begins.
 func (b *Broker) session(w http.ResponseWriter, r *http.Request, grant Grant) (s *session, from start, err error) {
-	var generation uint32
-	if token := b.tokenOf(r); token == "" {
-		s = b.sessions.start(grant.User)
-	} else if s, generation, err = b.resumeSession(token, grant.User); err != nil {
+	s, generation, err := b.joinSession(r, grant.User)
+	if err != nil {
 		return nil, from, err
 	}
 	if from = startOf(r, s.place()); from.at.IsZero() {
@@ -230,7 +228,15 @@ func (b *Broker) session(w http.ResponseWriter, r *http.Request, grant Grant) (s
 	return s, from, err
 }
 
-func (b *Broker) resumeSession(token, user string) (*session, uint32, error) {
+// joinSession connects to a session, and returns the generation of its next token.
+func (b *Broker) joinSession(r *http.Request, user string) (*session, uint32, error) {
+	token := b.tokenOf(r)
+	switch {
+	case token == "" && b.fleet == nil:
+		return b.sessions.start(user), 0, nil
+	case token == "":
+		return b.fleet.start(r.Context(), user)
+	}
 	t, err := b.keys.open(token)
 	if err != nil {
 		return nil, 0, err
@@ -238,6 +244,14 @@ func (b *Broker) resumeSession(token, user string) (*session, uint32, error) {
 	if t.user != user {
 		return nil, 0, ErrTokenForeign
 	}
+	if b.fleet != nil {
+		return b.fleet.resume(r.Context(), t)
+	}
+	return b.resumeAlone(t)
+}
+
+// resumeAlone connects to the session of a ticket by what this process knows.
+func (b *Broker) resumeAlone(t ticket) (*session, uint32, error) {
 	s, generation, err := b.sessions.resume(t)
 	if errors.Is(err, ErrTokenReplayed) {
 		b.revoked(s, err)

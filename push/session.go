@@ -17,6 +17,7 @@ import (
 type sessions struct {
 	opts  *Options
 	began time.Time // what instants count from
+	fleet *fleet    // nil without Options.Sessions
 
 	byID    sessionTable
 	count   atomic.Int64 // of byID without the revoked
@@ -51,6 +52,9 @@ type session struct {
 	generation  uint32  // of its newest tokens
 	connections int32
 	state       sessionState
+	leaving     bool  // in fleet.left
+	shared      bool  // other nodes had connections to it when one last began here
+	told        int32 // connections that the store counts for this node, as far as we know
 	streams     []stream
 
 	listed     *sessionList // guarded by sessions.mu, as are the links
@@ -80,7 +84,7 @@ func (m *sessions) start(user string) *session {
 // the token that the client gets now. Errors: ErrRevoked, ErrTokenReplayed, ErrTooManyConnections.
 func (m *sessions) resume(t ticket) (s *session, generation uint32, err error) {
 	for {
-		s := m.find(t)
+		s := m.find(t, m.now())
 		generation, ok, err := m.connect(s, t)
 		if err != nil {
 			return s, 0, err
@@ -91,13 +95,14 @@ func (m *sessions) resume(t ticket) (s *session, generation uint32, err error) {
 	}
 }
 
-func (m *sessions) find(t ticket) *session {
+// find returns the session of a ticket, or makes a record of it.
+func (m *sessions) find(t ticket, created instant) *session {
 	if found, ok := m.byID.get(t.session); ok {
 		return found
 	}
 	found, added := m.byID.add(&session{
 		id: t.session, user: strings.Clone(t.user), // it is a part of the token
-		created: m.now(), rotated: never, used: never, cursor: t.cursor, generation: t.generation,
+		created: created, rotated: never, used: never, cursor: t.cursor, generation: t.generation,
 	})
 	if added {
 		m.count.Add(1)
@@ -152,7 +157,7 @@ func (s *session) rotate(used uint32, now instant, grace time.Duration) {
 func (s *session) proved(at eventlog.Cursor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.connections <= 1 || s.cursor.Beyond(at) {
+	if s.connections <= 1 && !s.shared || s.cursor.Beyond(at) {
 		s.cursor = at
 	}
 }
@@ -205,6 +210,9 @@ func (m *sessions) detach(s *session) {
 	s.seen = m.now()
 	if s.connections == 0 && s.state == sessionLive {
 		m.list(s, &m.abandoned)
+	}
+	if m.fleet != nil {
+		m.fleet.owes(s)
 	}
 }
 
@@ -370,12 +378,18 @@ func (l *sessionList) remove(s *session) {
 }
 
 // Sessions enumerates all sessions, connected or not, without a lock on any but the one at hand. A session that begins or ends meanwhile may
-// or may not come; no other comes twice or is left out.
+// or may not come; no other comes twice or is left out. With Options.Sessions these are the sessions that have a connection to this node, or had
+// one within Options.SessionTTL; FleetSessions has all.
 func (b *Broker) Sessions() iter.Seq[SessionInfo] { return b.sessions.all() }
 
-// Revoke ends a session: its streams get a goodbye, and its tokens are refused. Without a session store that lasts while the
-// process does. It returns ErrNoSession if there is no such session.
+// Revoke ends a session: its streams get a goodbye, and its tokens are refused. Without Options.Sessions that lasts while the
+// process does. With them it ends the streams of all nodes, within a second, and also a session that nobody knows, since its tokens might resume
+// it. It returns ErrNoSession if there is no such session or it was revoked before, and ErrSessionsDown if the store couldn't be told: the session is then revoked on
+// this node, and on the others as soon as the store is back.
 func (b *Broker) Revoke(session string) error {
+	if b.fleet != nil {
+		return b.fleet.revoke(session)
+	}
 	s, ok := b.sessions.get(session)
 	if !ok || !b.sessions.revoke(s) {
 		return ErrNoSession
@@ -401,7 +415,14 @@ func (b *Broker) sweepSessions() {
 		case <-b.ctx.Done():
 			return
 		case <-tick.C:
-			b.sessions.sweep(func(info SessionInfo) { b.sessionEnded(info, nil) })
+			b.sessions.sweep(b.abandoned)
 		}
+	}
+}
+
+// abandoned tells the hook of a session that this process has forgotten. With a store it is the store that says which sessions end.
+func (b *Broker) abandoned(info SessionInfo) {
+	if b.fleet == nil {
+		b.sessionEnded(info, nil)
 	}
 }

@@ -7,6 +7,7 @@ require (
 	github.com/buffkit/buffkit/eventlog/pglog v0.0.0
 	github.com/buffkit/buffkit/eventlog/redislog v0.0.0
 	github.com/buffkit/buffkit/eventlog/sqlitelog v0.0.0
+	github.com/buffkit/buffkit/sessionstore/redisstore v0.0.0
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/dustin/go-humanize v1.1.0
 	github.com/go-sql-driver/mysql v1.10.1

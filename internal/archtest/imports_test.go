@@ -116,6 +116,7 @@ var architecture = map[string]imports{
 	"push": {
 		code: []edge{
 			{"eventlog", "the log it reads for every connection"},
+			{"sessionstore", "what it shares with other nodes about sessions"},
 			{"sse", "control events: open, gap, ping, bye"},
 		},
 		tests: []edge{

@@ -27,6 +27,7 @@ const (
 
 type serveFlags struct {
 	addr, log  string
+	sessions   string
 	secretFile string
 	insecure   bool
 	json       bool
@@ -78,6 +79,8 @@ func (f *serveFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.secretFile, "secret-file", "", "file with the secret of access tokens, one a line (default $"+secretVar+")")
 	flags.BoolVar(&f.insecure, "insecure", false, "no access control; loopback addresses only")
 	addLog(flags, &f.log, "where the events are kept: memory, sqlite:DIR for a file in a folder, redis://… or postgres://… for several nodes")
+	flags.StringVar(&f.sessions, "sessions", "", "what several nodes agree on about sessions: memory for this node alone, redis://…, postgres://…, mysql://…, "+
+		"mariadb://… or sqlite:FILE (default that of --log, if it is redis or postgres)")
 	flags.StringArrayVar(&f.hub.AllowOrigins, "allow-origin", nil, "browser origin whose pages may call, as in https://app.example.com; repeat")
 	flags.BoolVar(&f.json, "json", false, "print the address and the log as JSON lines")
 	flags.BoolVar(&f.verbose, "verbose", false, "log every stream that begins, ends, or is refused")
@@ -157,11 +160,23 @@ func (a *app) runServe(ctx context.Context, f *serveFlags) error {
 	if err != nil {
 		return err
 	}
+	openSessions, err := f.parseSessions()
+	if err != nil {
+		return err
+	}
 	log, err := at.open(ctx, *bounds, logger)
 	if err != nil {
 		return fmt.Errorf("open the log %v: %w", at, err)
 	}
 	defer log.Close()
+	if openSessions != nil {
+		sessions, err := openSessions(ctx, logger)
+		if err != nil {
+			return fmt.Errorf("open --sessions: %w", err)
+		}
+		defer sessions.Close()
+		f.hub.Push.Sessions = sessions
+	}
 	h, err := newHub(log)
 	if err != nil {
 		return err

@@ -324,6 +324,100 @@ func TestAFolderThatCannotBeMade(t *testing.T) {
 	run(t, "", "serve", "--insecure", "--addr", "localhost:0", "--log", "sqlite:"+filepath.Join(file, "data")).want(t, 1, file, "--log sqlite:DIR", "--log memory")
 }
 
+// Two nodes count a user's streams together, by the server of their log or by one of their own.
+func TestServersShareSessions(t *testing.T) {
+	t.Parallel()
+	stores := map[string]func(t *testing.T) []string{
+		"redis, by the log": func(t *testing.T) []string {
+			server, err := servers.Redis()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = server.Stop() })
+			return []string{"--log", "redis://" + server.Addr + "?count=100"}
+		},
+		"postgres, by the log": func(t *testing.T) []string {
+			server, err := servers.Postgres()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = server.Stop() })
+			return []string{"--log", server.URL("postgres")}
+		},
+		"sqlite": func(t *testing.T) []string {
+			return []string{"--sessions", "sqlite:" + filepath.Join(t.TempDir(), "sessions.db")}
+		},
+	}
+	for name, start := range stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := secretFile(t)
+			args := append(start(t), "--secret-file", file, "--max-connections-per-user", "1")
+			read := token(t, "--secret-file", file, "--user", "ann", "--subscribe", "news")
+			_, one := serve(t, args...)
+			other, two := serve(t, args...)
+			stream := follow(t, one, read)
+			if status, body := get(t, two+"/events?topic=news", "Authorization", "Bearer "+read); status != 429 {
+				t.Errorf("a second stream, at the other node: %d %s", status, body)
+			}
+			stream.Close()
+			awaitRoom(t, two, read).Close()
+			other.interrupt().want(t, 0, "drained")
+			awaitRoom(t, one, read).Close()
+		})
+	}
+}
+
+// follow opens a stream.
+func follow(t *testing.T, target, token string) io.Closer {
+	t.Helper()
+	status, stream := tryFollow(t, target, token)
+	if status != 200 {
+		t.Fatalf("a stream: %d", status)
+	}
+	return stream
+}
+
+func tryFollow(t *testing.T, target, token string) (status int, stream io.Closer) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target+"/events?topic=news", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp.StatusCode, resp.Body
+}
+
+// awaitRoom opens a stream when the user may have another.
+func awaitRoom(t *testing.T, target, token string) io.Closer {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		status, stream := tryFollow(t, target, token)
+		if status == 200 {
+			return stream
+		}
+		stream.Close()
+		if time.Now().After(deadline) {
+			t.Fatalf("who has left is still counted: %d", status)
+		}
+	}
+}
+
+func TestSessionsNeedASecretAndAStoreThatThereIs(t *testing.T) {
+	t.Parallel()
+	run(t, "", "serve", "--log", "memory", "--insecure", "--sessions", "redis://localhost").want(t, 2, "--sessions", "--secret-file")
+	file := secretFile(t)
+	run(t, "", "serve", "--log", "memory", "--secret-file", file, "--sessions", "mongodb://localhost").want(t, 2, "--sessions", "redis://", "postgres://")
+	run(t, "", "serve", "--log", "memory", "--secret-file", file, "--sessions", "redis://localhost?flavour=x").want(t, 2, "--sessions", "flavour")
+}
+
 func publishTo(t *testing.T, target, data string) {
 	t.Helper()
 	resp, err := http.Post(target+"/events?topic=news", "text/plain", strings.NewReader(data))

@@ -1,0 +1,295 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/buffkit/buffkit/sessionstore"
+)
+
+const (
+	nodeBeat = 2 * time.Second  // between two signs of life; also between two attempts to reach a store that is down
+	nodeTTL  = 10 * time.Second // a node that was silent for so long is dead to the store: five beats
+
+	maxTogether = 1024                   // claims, or sessions that are left, in one call: more saves nothing
+	restoreTime = 100 * time.Microsecond // a Restore may take so much longer for each session: a slow database writes ten thousand rows in a second
+)
+
+// tell tells the store who comes and goes, and that this node is alive, until the broker ends.
+func (f *fleet) tell() {
+	f.restore()
+	beat := time.NewTicker(nodeBeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-f.work:
+			f.settle()
+		case <-beat.C:
+			f.beat()
+		case <-f.broker.ctx.Done():
+			f.end()
+			return
+		}
+	}
+}
+
+// settle tells who has gone, and then asks for those who come: they may need the room.
+func (f *fleet) settle() {
+	left, ok := f.settleLeft()
+	if !ok {
+		return
+	}
+	claims := f.takeClaims()
+	f.ask(claims)
+	if left+len(claims) > 0 {
+		signal(f.work) // there may be more
+	}
+}
+
+// settleLeft takes back connections that have ended. It is false if the store is down.
+func (f *fleet) settleLeft() (sessions int, ok bool) {
+	left, ok := f.takeLeft()
+	var leaves []sessionstore.Leave
+	for _, s := range left {
+		leaves = s.appendLeaves(leaves)
+	}
+	if !ok || len(leaves) == 0 {
+		return len(left), ok
+	}
+	err := f.call(context.Background(), f.timeout(), func(ctx context.Context) error { return f.store.Leave(ctx, f.node, leaves) })
+	if err != nil {
+		f.fail(fmt.Errorf("leave: %w", err))
+	}
+	return len(left), err == nil
+}
+
+func (f *fleet) takeLeft() (left []*session, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return nil, false
+	}
+	n := min(len(f.left), maxTogether)
+	left = f.left[:n:n]
+	if f.left = f.left[n:]; len(f.left) == 0 {
+		f.left = nil
+	}
+	return left, true
+}
+
+// appendLeaves appends a Leave for each connection that the store was told of and that has ended.
+func (s *session) appendLeaves(leaves []sessionstore.Leave) []sessionstore.Leave {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = false
+	leave := sessionstore.Leave{Session: sessionstore.ID(s.id), User: s.user, Cursor: s.cursor.String()}
+	for ; s.told > s.connections; s.told-- {
+		leaves = append(leaves, leave)
+	}
+	return leaves
+}
+
+// takeClaims takes those who come and still wait.
+func (f *fleet) takeClaims() (claims []*claim) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for ; n < len(f.claims) && len(claims) < maxTogether; n++ {
+		if c := f.claims[n]; !c.gone {
+			claims = append(claims, c)
+		}
+	}
+	if f.claims = f.claims[n:]; len(f.claims) == 0 {
+		f.claims = nil
+	}
+	return claims
+}
+
+// ask gives claims their outcomes.
+func (f *fleet) ask(claims []*claim) {
+	if len(claims) == 0 {
+		return
+	}
+	asked := make([]sessionstore.Claim, len(claims))
+	for i, c := range claims {
+		asked[i] = f.claimOf(c)
+	}
+	var outcomes []sessionstore.Outcome
+	err := f.call(context.Background(), f.timeout(), func(ctx context.Context) (err error) {
+		outcomes, err = f.store.Connect(ctx, f.node, asked)
+		return err
+	})
+	if err == nil && len(outcomes) != len(claims) {
+		err = fmt.Errorf("%d outcomes for %d claims", len(outcomes), len(claims))
+	}
+	if err != nil {
+		f.fail(fmt.Errorf("connect: %w", err))
+		outcomes = make([]sessionstore.Outcome, len(claims))
+		for i := range outcomes {
+			outcomes[i].Err = ErrSessionsDown
+		}
+	}
+	for i, c := range claims {
+		f.answer(c, outcomes[i])
+	}
+}
+
+func (f *fleet) claimOf(c *claim) sessionstore.Claim {
+	o := &f.broker.opts
+	return sessionstore.Claim{
+		Session: sessionstore.ID(c.ticket.session), User: c.ticket.user, Fresh: c.fresh,
+		Generation: c.ticket.generation, Cursor: c.ticket.cursor.String(), Grace: o.TokenGrace,
+		MaxPerSession: zeroForNone(o.Limits.MaxConnectionsPerSession), MaxPerUser: zeroForNone(o.Limits.MaxConnectionsPerUser),
+	}
+}
+
+// zeroForNone writes a limit as a store has it.
+func zeroForNone(limit int) int {
+	if limit == noLimit {
+		return 0
+	}
+	return limit
+}
+
+// beat says that this node is alive, or what it has if the store may not know.
+func (f *fleet) beat() {
+	f.mu.Lock()
+	unsure := f.down || f.uncounted || len(f.unsaid) > 0
+	f.mu.Unlock()
+	if unsure {
+		f.restore()
+		return
+	}
+	err := f.call(context.Background(), f.timeout(), func(ctx context.Context) error { return f.store.Beat(ctx, f.node, nodeTTL) })
+	switch {
+	case errors.Is(err, sessionstore.ErrNodeLost):
+		f.broker.logger().Warn("push: the session store took this node for dead; it is told again what the node has")
+		f.fromBeginning()
+		f.restore()
+	case err != nil:
+		f.fail(fmt.Errorf("beat: %w", err))
+	}
+}
+
+// restore tells the store all that it may not know. The store is up if that works.
+func (f *fleet) restore() {
+	held := f.held()
+	most := f.timeout() + time.Duration(len(held))*restoreTime
+	err := f.call(f.broker.ctx, most, func(ctx context.Context) error { return f.store.Restore(ctx, f.node, nodeTTL, held) })
+	if err == nil {
+		err = f.sayUnsaid()
+	}
+	if err != nil {
+		f.fail(fmt.Errorf("restore: %w", err))
+		return
+	}
+	f.works()
+}
+
+// held is what this node has. Of what it tells here nothing is told otherwise.
+func (f *fleet) held() (held []sessionstore.Held) {
+	f.mu.Lock()
+	f.uncounted = false
+	left := f.left
+	f.left = nil
+	f.mu.Unlock()
+	for _, s := range left {
+		s.mu.Lock()
+		s.leaving, s.told = false, 0 // it may be forgotten by now
+		s.mu.Unlock()
+	}
+	for s := range f.sessions.byID.all() {
+		if h := f.heldOf(s); h.Connections > 0 {
+			held = append(held, h)
+		}
+	}
+	return held
+}
+
+// heldOf notes what it returns as told.
+func (f *fleet) heldOf(s *session) (h sessionstore.Held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.told = 0; s.state != sessionLive {
+		return h
+	}
+	s.told = s.connections
+	if s.connections == 0 {
+		return h
+	}
+	return sessionstore.Held{
+		Session: sessionstore.ID(s.id), User: s.user, Generation: s.generation, Connections: int(s.connections),
+		Cursor: s.cursor.String(), Created: f.sessions.time(s.created),
+	}
+}
+
+// works notes that the store does what it should.
+func (f *fleet) works() {
+	f.mu.Lock()
+	wasDown := f.down
+	f.down = false
+	f.mu.Unlock()
+	signal(f.work) // for who has come or gone meanwhile
+	if wasDown {
+		f.fromBeginning()
+		f.broker.logger().Info("push: the session store answers again")
+		f.broker.sessionsDown(nil)
+	}
+}
+
+// fromBeginning lets heed read again all that was revoked: a store that has begun anew may have other marks.
+func (f *fleet) fromBeginning() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reread = true
+}
+
+// fail notes that a call of the store didn't work, and lets in those who wait for it.
+func (f *fleet) fail(err error) {
+	if f.broker.ctx.Err() != nil {
+		return // perhaps because of that, and all streams have ended
+	}
+	f.mu.Lock()
+	news := !f.down
+	f.down = true
+	waiting := f.claims
+	f.claims = nil
+	for _, c := range waiting {
+		c.answered = true
+	}
+	f.mu.Unlock()
+	for _, c := range waiting {
+		c.err = ErrSessionsDown
+		close(c.done)
+	}
+	if news {
+		f.broker.logger().Error("push: the session store doesn't answer; this node goes on by what it knows", "error", err)
+		f.broker.sessionsDown(err)
+	}
+}
+
+// end tells who has gone at last, and that the node is no more.
+func (f *fleet) end() {
+	left, ok := f.settleLeft()
+	for ok && left > 0 {
+		left, ok = f.settleLeft()
+	}
+	err := errors.New("it was down before")
+	if ok {
+		err = f.call(context.Background(), f.timeout(), func(ctx context.Context) error { return f.store.Forget(ctx, f.node) })
+	}
+	if err != nil {
+		f.broker.logger().Warn("push: the session store counts what this node had for a while longer", "for", nodeTTL, "error", err)
+	}
+}
+
+// call asks the store something that may take so long.
+func (f *fleet) call(ctx context.Context, most time.Duration, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	return ask(ctx)
+}
+
+func (f *fleet) timeout() time.Duration { return f.broker.opts.SessionsTimeout }
