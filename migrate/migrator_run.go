@@ -41,7 +41,7 @@ func (m *Migrator) Run(ctx context.Context, goal Goal) (*Result, error) {
 	plan, err := m.planOf(ctx, goal, files)
 	var wrong *PlanError
 	switch {
-	case errors.As(err, &wrong) && !m.busy(ctx):
+	case errors.As(err, &wrong) && !wrong.unfinished: // else what looks wrong without the lock may be right under it
 		return nil, err
 	case err != nil && wrong == nil:
 		return nil, err
@@ -63,21 +63,6 @@ func (m *Migrator) Run(ctx context.Context, goal Goal) (*Result, error) {
 	return res, err
 }
 
-// busy tells whether another runner may be in the middle of something: then what looked wrong without the lock may be right under it.
-func (m *Migrator) busy(ctx context.Context) bool {
-	conn, err := m.connect(ctx)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	l, err := m.openLedger(ctx, conn)
-	if err != nil {
-		return false
-	}
-	b, err := l.read(ctx, conn)
-	return err == nil && len(b.unfinished()) > 0
-}
-
 func (r *run) execute(ctx context.Context, plan *Plan, res *Result) error {
 	if plan.Empty() {
 		return nil
@@ -94,6 +79,7 @@ func (r *run) execute(ctx context.Context, plan *Plan, res *Result) error {
 		}
 	}
 	r.seq = plan.prior.nextSeq()
+	defer r.keepJournal(ctx, len(plan.Steps))()
 	for i, step := range plan.Steps {
 		if err := ctx.Err(); err != nil {
 			return r.stopped(ctx, step, i)
@@ -319,7 +305,7 @@ func (a *attempt) row() (r *row, down string, err error) {
 	if a.step.row != nil {
 		r.ref, r.seq = a.step.row.ref, a.step.row.seq
 	}
-	r.measured = a.measured
+	r.measured, r.squashes = a.measured, mig.standsFor()
 	r.measured.LockWait = a.waited
 	down, r.hasDown, err = mig.down.text()
 	return r, down, err
