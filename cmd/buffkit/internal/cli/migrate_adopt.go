@@ -132,8 +132,8 @@ func (own *adoptFlags) refuse(f *migrateFlags, v *migrate.Verification) error {
 			list.WriteString(d.String())
 		}
 	}
-	return fmt.Errorf("nothing was adopted: the database isn't what the %d adopted migrations make%s\nBring them together, by hand or by a migration, "+
-		"or say --accept-differences", v.Replayed, list.String())
+	return fmt.Errorf("nothing was adopted: the database isn't what the adopted migrations make%s\nBring them together, by hand or by a migration, "+
+		"or say --accept-differences", list.String())
 }
 
 // other reads the other tool's folder and ledger.
