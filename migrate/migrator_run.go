@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/buffkit/buffkit/migrate/dialect"
 	"github.com/buffkit/buffkit/migrate/lexer"
 )
 
@@ -260,6 +261,9 @@ func (a *attempt) send(ctx context.Context, n int, st lexer.Statement) error {
 	a.current = current{a.step, n, begun}
 	rows, err := a.exec(ctx, st.SQL)
 	took := time.Since(begun)
+	if rows > 0 && a.m.dialect == dialect.SQLite && !changesRows(st) {
+		rows = 0 // SQLite tells those of the statement before
+	}
 	hooks.statement(Progress{Step: a.step, N: n, SQL: st.SQL, Done: true, Took: took, Rows: rows, Err: err})
 	if err != nil {
 		return a.fault(st, err)
@@ -267,6 +271,11 @@ func (a *attempt) send(ctx context.Context, n int, st lexer.Statement) error {
 	a.timed(n, took, rows)
 	a.at = 0
 	return nil
+}
+
+// changesRows tells whether a statement of SQLite is one that does.
+func changesRows(st lexer.Statement) bool {
+	return phrase{tokens: firstTokens(st, 1), dialect: dialect.SQLite}.hasOne("insert", "update", "delete", "replace", "with")
 }
 
 func (a *attempt) timed(n int, took time.Duration, rows int64) {

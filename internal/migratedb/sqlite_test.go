@@ -194,6 +194,15 @@ func TestAfterKillMinus9AmongManyMigrationsTheNextUpFinishes(t *testing.T) {
 	proves(t, onSQLite, "kill -9 of the runner, among many migrations", tried)
 }
 
+func TestOnlyWhatChangesRowsIsSaidToHaveChangedSome(t *testing.T) {
+	t.Parallel()
+	m := migrator(t, onSQLite, onSQLite.open(t), of(files("1_a.up.sql", "CREATE TABLE a (n int);\n-- three\nINSERT INTO a VALUES (1), (2), (3);\nCREATE TABLE b (n int);\n")))
+	res, err := m.Up(t.Context())
+	if err != nil || res.Steps[0].Rows != 3 || res.Steps[0].Statements[2].Rows != 0 {
+		t.Errorf("%+v %v", res, err)
+	}
+}
+
 func TestAFullDiskLeavesNothing(t *testing.T) {
 	t.Parallel()
 	provesAtEnd(t, onSQLite, "the database may not grow")
