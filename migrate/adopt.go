@@ -16,6 +16,8 @@ type Adoption struct {
 	// Again reads Applied once more. Adopt calls it under the lock, in the transaction that writes the rows, and refuses if there are other versions by
 	// then: the tool doesn't know our lock. Nil: nobody looks again.
 	Again func(ctx context.Context, db DB) ([]Adopted, error)
+	// Tables are the tool's own, NAME or SCHEMA.NAME, which VerifyAdopt leaves out.
+	Tables []string
 }
 
 // Adopted is a migration that another tool has applied.
@@ -118,7 +120,7 @@ type adoption struct {
 // adoption checks everything against the ledger as it will be.
 func (m *Migrator) adoption(ctx context.Context, what Adoption, files *set, l *ledger, q querier) (*adoption, error) {
 	if len(files.problems) > 0 {
-		return nil, &PlanError{files.problems}
+		return nil, &PlanError{Problems: files.problems}
 	}
 	if what.Source == "" {
 		what.Source = m.opts.Sources[0].Name
@@ -145,7 +147,7 @@ func (m *Migrator) adoption(ctx context.Context, what Adoption, files *set, l *l
 		return nil, err
 	}
 	if len(p.problems) > 0 {
-		return nil, &PlanError{p.problems}
+		return nil, &PlanError{Problems: p.problems}
 	}
 	for _, step := range p.plan.Steps {
 		a.result.Pending = append(a.result.Pending, step.Ref)

@@ -18,9 +18,10 @@ func (m *Migrator) Schema(ctx context.Context) (*schema.Schema, error) {
 	return m.schemaOf(ctx, conn)
 }
 
-func (m *Migrator) schemaOf(ctx context.Context, conn *connection) (*schema.Schema, error) {
+// schemaOf reads the schema without the ledger and some other tables.
+func (m *Migrator) schemaOf(ctx context.Context, conn *connection, without ...string) (*schema.Schema, error) {
 	t := m.opts.Table
-	s, err := schema.Read(ctx, conn.Conn, m.dialect, &schema.Options{Ignore: []string{t, t + "_journal", t + "_lock"}})
+	s, err := schema.Read(ctx, conn.Conn, m.dialect, &schema.Options{Ignore: append([]string{t, t + "_journal", t + "_lock"}, without...)})
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}

@@ -79,7 +79,11 @@ func (p Problem) String() string {
 }
 
 // PlanError is all that is wrong with a plan. Nothing was run.
-type PlanError struct{ Problems []Problem }
+type PlanError struct {
+	Problems []Problem
+
+	unfinished bool // in the ledger that it was made of: another runner may be in the middle of something
+}
 
 // Error lists the problems.
 func (e *PlanError) Error() string {

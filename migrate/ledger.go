@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,10 +46,11 @@ type row struct {
 	origin     string
 	runner     string
 	hasDown    bool
-	app        string   // the oldest version of the app that works with it; may be empty
-	measured   Measured // only for writing
-	journal    []entry  // in the order of first
-	noJournal  bool     // its table is gone
+	app        string    // the oldest version of the app that works with it; may be empty
+	measured   Measured  // only for writing
+	squashes   []Version // that it stands for; only for writing
+	journal    []entry   // in the order of first
+	noJournal  bool      // its table is gone
 }
 
 // entry is a block of an unfinished migration in the journal.
@@ -116,6 +118,13 @@ type book struct {
 	exists bool
 	rows   []*row // in the order of seq
 	byRef  map[Ref]*row
+	within map[Ref]bool // by key, what squashes that are applied stand for; nil before ledger.readSquashed
+}
+
+// has tells whether a migration is applied, by itself or as a part of a squash.
+func (b *book) has(ref Ref) bool {
+	r := b.get(ref)
+	return r != nil && r.state == Applied || b.within[key(ref)]
 }
 
 func (b *book) get(r Ref) *row { return b.byRef[key(r)] }
@@ -202,7 +211,7 @@ func (l *ledger) create(ctx context.Context, q querier) error {
 	}
 	for _, ddl := range tables {
 		if _, err := q.ExecContext(ctx, ddl); err != nil {
-			return fmt.Errorf("migrate: create the ledger %s: %w", l.table, err)
+			return fmt.Errorf("migrate: create the ledger %s: %w", l.table, advised(l.server, err))
 		}
 	}
 	return l.addApp(ctx, q)
@@ -233,7 +242,7 @@ type columnTypes struct {
 func (l *ledger) find(ctx context.Context, q querier) (exists bool, err error) {
 	columns, err := l.columns(ctx, q, l.schema, l.plain)
 	if err != nil {
-		return false, fmt.Errorf("migrate: look for the ledger: %w", err)
+		return false, fmt.Errorf("migrate: look for the ledger: %w", advised(l.server, err))
 	}
 	if len(columns) == 0 {
 		return false, nil
@@ -278,7 +287,7 @@ func (l *ledger) readRows(ctx context.Context, q querier, b *book) error {
 	rows, err := q.QueryContext(ctx, "SELECT source, version, name, seq, state, checksum, statements, applied_at, duration_us, rows_affected, origin, runner,"+
 		" CASE WHEN down_sql IS NULL THEN 0 ELSE 1 END, "+app+" FROM "+l.table+" ORDER BY seq")
 	if err != nil {
-		return fmt.Errorf("migrate: read the ledger: %w", err)
+		return fmt.Errorf("migrate: read the ledger: %w", advised(l.server, err))
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -314,6 +323,36 @@ func (b *book) add(r *row) error {
 	}
 	b.rows = append(b.rows, r)
 	b.byRef[key(r.ref)] = r
+	return nil
+}
+
+// readSquashed reads what the squashes that were run stand for. Only their own files say so else, which another program may have.
+func (l *ledger) readSquashed(ctx context.Context, q querier, b *book) error {
+	b.within = map[Ref]bool{}
+	if !b.exists {
+		return nil
+	}
+	rows, err := q.QueryContext(ctx, "SELECT source, timings FROM "+l.table+" WHERE state = '"+string(Applied)+"' AND timings LIKE '{\"squashes\":%'")
+	if err != nil {
+		return fmt.Errorf("migrate: read the ledger: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return fmt.Errorf("migrate: read the ledger: %w", err)
+		}
+		var t timingsOf
+		if err := json.Unmarshal([]byte(text), &t); err != nil {
+			return fmt.Errorf("%w: what it has as times of a squash of %s isn't JSON: %w", ErrLedger, name, err)
+		}
+		for _, v := range t.Squashes {
+			b.within[key(Ref{Source: name, Version: v})] = true
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("migrate: read the ledger: %w", err)
+	}
 	return nil
 }
 

@@ -38,15 +38,32 @@ func now() string { return time.Now().UTC().Format(timeLayout) }
 
 // insert writes a row. down is what the down script is, "" with hasDown for one of no bytes.
 func (l *ledger) insert(ctx context.Context, q querier, r *row, down string, timings []StatementTime) error {
-	stored := sql.NullString{String: down, Valid: r.hasDown}
-	err := l.one(ctx, q, "INSERT INTO "+l.table+" (source, version, name, seq, state, checksum, statements, applied_at, duration_us, rows_affected,"+
-		" origin, runner, down_sql, timings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		r.ref.Source, string(r.ref.Version), r.name, r.seq, string(r.state), r.checksum, r.statements, r.at, r.took.Microseconds(), r.rows,
-		r.origin, r.runner, stored, timingsText(timings, r.measured))
+	err := l.one(ctx, q, "INSERT INTO "+l.table+insertColumns+" VALUES ("+insertMarks+")", r.values(down, timings)...)
 	if err != nil || r.app == "" {
 		return err
 	}
 	return l.setApp(ctx, q, r)
+}
+
+// What insert fills in, of requires_app afterwards.
+const (
+	insertColumns = " (source, version, name, seq, state, checksum, statements, applied_at, duration_us, rows_affected, origin, runner, down_sql, timings)"
+	insertMarks   = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+)
+
+func (r *row) values(down string, timings []StatementTime) []any {
+	return []any{r.ref.Source, string(r.ref.Version), r.name, r.seq, string(r.state), r.checksum, r.statements, r.at, r.took.Microseconds(), r.rows,
+		r.origin, r.runner, sql.NullString{String: down, Valid: r.hasDown}, r.timingsText(timings)}
+}
+
+// insertLeased is insert if the lease is fresh, in one statement. Without ok nothing was written, and the lease must be renewed first.
+func (l *ledger) insertLeased(ctx context.Context, q querier, s *lease, r *row, down string, timings []StatementTime) (ok bool, err error) {
+	n, err := l.exec(ctx, q, "INSERT INTO "+l.table+insertColumns+" SELECT "+insertMarks+" FROM "+l.lease+" WHERE "+s.isFresh(),
+		append(r.values(down, timings), s.token)...)
+	if err != nil || n != 1 || r.app == "" {
+		return n == 1, err
+	}
+	return true, l.setApp(ctx, q, r)
 }
 
 // setApp writes the oldest version of the app that works with a migration.
@@ -72,11 +89,21 @@ func (l *ledger) complete(ctx context.Context, q querier, r *row, from State, do
 	err := l.one(ctx, q, "UPDATE "+l.table+" SET state = ?, checksum = ?, statements = ?, applied_at = ?, duration_us = ?, rows_affected = ?, origin = ?,"+
 		" runner = ?, down_sql = ?, timings = ? WHERE source = ? AND version = ? AND state = ?",
 		string(Applied), r.checksum, r.statements, r.at, r.took.Microseconds(), r.rows, r.origin, r.runner,
-		sql.NullString{String: down, Valid: r.hasDown}, timingsText(timings, r.measured), r.ref.Source, string(r.ref.Version), string(from))
+		sql.NullString{String: down, Valid: r.hasDown}, r.timingsText(timings), r.ref.Source, string(r.ref.Version), string(from))
 	if err != nil {
 		return err
 	}
 	return l.setApp(ctx, q, r)
+}
+
+// standsFor writes into a row what its migration stands for, if that is a squash.
+func (l *ledger) standsFor(ctx context.Context, q querier, ref Ref, mig *migration) error {
+	r := row{squashes: mig.standsFor()}
+	if len(r.squashes) == 0 {
+		return nil
+	}
+	_, err := l.exec(ctx, q, "UPDATE "+l.table+" SET timings = ? WHERE source = ? AND version = ?", r.timingsText(nil), ref.Source, string(ref.Version))
+	return err
 }
 
 // setState changes a row from one state to another.
@@ -129,12 +156,12 @@ type StatementTime struct {
 // maxTimings is how many statements the ledger keeps the times of: of a longer migration the slowest.
 const maxTimings = 1000
 
-// timingsText is JSON: {"statements":[{"n":1,"took_ns":…,"rows":…}],"lock_wait_ns":…}.
-func timingsText(all []StatementTime, measured Measured) sql.NullString {
-	if len(all) == 0 {
+// timingsText is JSON: {"statements":[{"n":1,"took_ns":…,"rows":…}],"lock_wait_ns":…}, of a squash with {"squashes":["1","2"] before.
+func (r *row) timingsText(all []StatementTime) sql.NullString {
+	if len(all) == 0 && len(r.squashes) == 0 {
 		return sql.NullString{}
 	}
-	text, err := json.Marshal(timingsOf{slowest(all), measured})
+	text, err := json.Marshal(timingsOf{r.squashes, slowest(all), r.measured})
 	return sql.NullString{String: string(text), Valid: err == nil}
 }
 

@@ -75,6 +75,16 @@ func (mig *migration) same(r *row) bool {
 	return false
 }
 
+// standsFor are the versions that a squash stands for besides its own, each once.
+func (mig *migration) standsFor() (all []Version) {
+	for _, old := range mig.squashes {
+		if key(Ref{Version: old.Version}) != key(Ref{Version: mig.ref.Version}) && !slices.Contains(all, old.Version) {
+			all = append(all, old.Version)
+		}
+	}
+	return all
+}
+
 // shortSum is what a squash keeps of a checksum.
 func shortSum(checksum string) string { return limit(strings.TrimPrefix(checksum, "sha256:"), 12) }
 

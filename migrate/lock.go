@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -22,6 +23,7 @@ const (
 	// LeaseLock is a row in a table of its own, renewed while the run lasts. It is for a pooler in transaction mode, behind which
 	// a connection isn't one. After a kill it takes up to leaseTime until the next runner may begin, and that one doesn't wait for a
 	// statement which the killed one has left in the server. The DSN must keep the driver from preparing statements, as poolers ask.
+	// It keeps out runners with a SessionLock, and they it.
 	LeaseLock
 )
 
@@ -87,32 +89,52 @@ func (m *Migrator) acquire(ctx context.Context, l *ledger, conn *connection, lea
 			return nil, err
 		}
 	}
-	name := lockName{l.table, "run"}
-	err := m.poll(ctx, func() (bool, error) {
-		if leased {
-			return k.lease.try(ctx, conn)
-		}
-		return m.server.tryLock(ctx, conn, name)
-	}, func() (*Holder, error) {
-		if leased {
-			return k.lease.holder(ctx, conn)
-		}
-		h, err := m.server.holder(ctx, conn, name)
-		if err != nil || h == nil {
-			return h, err
-		}
-		if work, err := m.server.holder(ctx, conn, lockName{l.table, "work"}); err == nil && work != nil {
-			h.Statement, h.Running = work.Statement, work.Running
-		}
-		return h, nil
-	})
-	if err != nil {
+	if err := m.poll(ctx, func() (bool, error) { return k.try(ctx, conn) }, func() (*Holder, error) { return k.holder(ctx, conn) }); err != nil {
 		return nil, err
 	}
 	if leased && m.server.cancels() {
 		k.lease.keep(k)
 	}
 	return k, nil
+}
+
+// try takes the lock, or doesn't. Runners with a lease and those with locks of the session's keep each other out too: whoever has taken the lease looks for
+// a connection that works, and a connection that is to work looks for a lease (run.connect). So of two who come at once at least one sees the other.
+func (k *lock) try(ctx context.Context, q querier) (bool, error) {
+	if k.lease == nil {
+		return k.m.server.tryLock(ctx, q, lockName{k.l.table, "run"})
+	}
+	ok, err := k.lease.try(ctx, q)
+	if !ok || err != nil {
+		return false, err
+	}
+	if h, err := k.working(ctx, q); h != nil || err != nil {
+		return false, errors.Join(err, k.lease.release(ctx, q))
+	}
+	return true, nil
+}
+
+// working says who has the lock of the connection that works; nil if nobody has.
+func (k *lock) working(ctx context.Context, q querier) (*Holder, error) {
+	return k.m.server.holder(ctx, q, lockName{k.l.table, "work"})
+}
+
+// holder says who has the lock that was tried.
+func (k *lock) holder(ctx context.Context, q querier) (*Holder, error) {
+	if k.lease != nil {
+		if h, err := k.lease.holder(ctx, q); h != nil || err != nil {
+			return h, err
+		}
+		return k.working(ctx, q)
+	}
+	h, err := k.m.server.holder(ctx, q, lockName{k.l.table, "run"})
+	if err != nil || h == nil {
+		return h, err
+	}
+	if work, err := k.working(ctx, q); err == nil && work != nil {
+		h.Statement, h.Running = work.Statement, work.Running
+	}
+	return h, nil
 }
 
 // How often the lock is asked for, and how often the wait is told.
@@ -128,7 +150,7 @@ func (m *Migrator) poll(ctx context.Context, try func() (bool, error), holder fu
 	for p := newPause(firstPoll, lastPoll); ; {
 		ok, err := try()
 		if err != nil {
-			return fmt.Errorf("migrate: take the lock: %w", err)
+			return fmt.Errorf("migrate: take the lock: %w", advised(m.server, err))
 		}
 		if ok {
 			return nil

@@ -70,6 +70,26 @@ func (s *lease) stale(token string, until int64) bool {
 	return time.Since(s.since) >= leaseTime
 }
 
+// good tells whether a lease keeps others out: until it is over, or if it is of a process of this machine that is gone.
+func (s *lease) good(token, runner string, until, left int64) bool {
+	return left > 0 && !s.stale(token, until) && !gone(token, runner, s.m.runner)
+}
+
+// isHeld tells whether a runner has the lease now.
+func (s *lease) isHeld(ctx context.Context, q querier) (bool, error) {
+	columns, err := s.l.columns(ctx, q, s.l.schema, s.l.plain+"_lock")
+	if err != nil || len(columns) == 0 {
+		return false, err
+	}
+	var token, runner string
+	var until, left int64
+	err = q.QueryRowContext(ctx, "SELECT token, runner, until_us, until_us - "+s.l.clock()+" FROM "+s.l.lease+" WHERE id = 1").Scan(&token, &runner, &until, &left)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil && s.good(token, runner, until, left), err
+}
+
 // try takes the lease if it is free, over, or of a process of this machine that is gone.
 func (s *lease) try(ctx context.Context, q querier) (bool, error) {
 	taken := false
@@ -85,7 +105,7 @@ func (s *lease) try(ctx context.Context, q querier) (bool, error) {
 				s.token, s.m.runner)
 		case err != nil:
 			return err
-		case left > 0 && !s.stale(token, until) && !gone(token, runner, s.m.runner):
+		case s.good(token, runner, until, left):
 			return nil
 		default:
 			_, err = s.l.exec(ctx, q, "UPDATE "+s.l.lease+" SET token = ?, runner = ?, since_us = "+s.l.clock()+", until_us = "+s.until()+" WHERE id = 1",
@@ -129,12 +149,18 @@ func (s *lease) fresh(ctx context.Context, q querier) (bool, error) {
 	if s.m.server.cancels() {
 		return false, nil
 	}
-	var left int64
-	err := q.QueryRowContext(ctx, "SELECT until_us - "+s.l.clock()+" FROM "+s.l.lease+" WHERE id = 1 AND token = ?", s.token).Scan(&left)
+	var one int
+	err := q.QueryRowContext(ctx, "SELECT 1 FROM "+s.l.lease+" WHERE "+s.isFresh(), s.token).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil // renew says so
+		return false, nil // renew says why
 	}
-	return left > (leaseTime*2/3).Microseconds() && left <= leaseTime.Microseconds(), err // more, if the clock was set back
+	return err == nil, err
+}
+
+// isFresh is the condition of a lease that has the token ?, and was renewed a short while ago. One that lasts for longer than it can is from before
+// the clock was set back.
+func (s *lease) isFresh() string {
+	return fmt.Sprintf("id = 1 AND token = ? AND until_us - %s BETWEEN %d AND %d", s.l.clock(), (leaseTime*2/3).Microseconds()+1, leaseTime.Microseconds())
 }
 
 // keep renews the lease in the background.

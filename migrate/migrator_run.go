@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/buffkit/buffkit/migrate/dialect"
 	"github.com/buffkit/buffkit/migrate/lexer"
 )
 
@@ -41,7 +42,7 @@ func (m *Migrator) Run(ctx context.Context, goal Goal) (*Result, error) {
 	plan, err := m.planOf(ctx, goal, files)
 	var wrong *PlanError
 	switch {
-	case errors.As(err, &wrong) && !m.busy(ctx):
+	case errors.As(err, &wrong) && !wrong.unfinished: // else what looks wrong without the lock may be right under it
 		return nil, err
 	case err != nil && wrong == nil:
 		return nil, err
@@ -63,21 +64,6 @@ func (m *Migrator) Run(ctx context.Context, goal Goal) (*Result, error) {
 	return res, err
 }
 
-// busy tells whether another runner may be in the middle of something: then what looked wrong without the lock may be right under it.
-func (m *Migrator) busy(ctx context.Context) bool {
-	conn, err := m.connect(ctx)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	l, err := m.openLedger(ctx, conn)
-	if err != nil {
-		return false
-	}
-	b, err := l.read(ctx, conn)
-	return err == nil && len(b.unfinished()) > 0
-}
-
 func (r *run) execute(ctx context.Context, plan *Plan, res *Result) error {
 	if plan.Empty() {
 		return nil
@@ -94,6 +80,7 @@ func (r *run) execute(ctx context.Context, plan *Plan, res *Result) error {
 		}
 	}
 	r.seq = plan.prior.nextSeq()
+	defer r.keepJournal(ctx, len(plan.Steps))()
 	for i, step := range plan.Steps {
 		if err := ctx.Err(); err != nil {
 			return r.stopped(ctx, step, i)
@@ -274,6 +261,9 @@ func (a *attempt) send(ctx context.Context, n int, st lexer.Statement) error {
 	a.current = current{a.step, n, begun}
 	rows, err := a.exec(ctx, st.SQL)
 	took := time.Since(begun)
+	if rows > 0 && a.m.dialect == dialect.SQLite && !changesRows(st) {
+		rows = 0 // SQLite tells those of the statement before
+	}
 	hooks.statement(Progress{Step: a.step, N: n, SQL: st.SQL, Done: true, Took: took, Rows: rows, Err: err})
 	if err != nil {
 		return a.fault(st, err)
@@ -281,6 +271,11 @@ func (a *attempt) send(ctx context.Context, n int, st lexer.Statement) error {
 	a.timed(n, took, rows)
 	a.at = 0
 	return nil
+}
+
+// changesRows tells whether a statement of SQLite is one that does.
+func changesRows(st lexer.Statement) bool {
+	return phrase{tokens: firstTokens(st, 1), dialect: dialect.SQLite}.hasOne("insert", "update", "delete", "replace", "with")
 }
 
 func (a *attempt) timed(n int, took time.Duration, rows int64) {
@@ -319,7 +314,7 @@ func (a *attempt) row() (r *row, down string, err error) {
 	if a.step.row != nil {
 		r.ref, r.seq = a.step.row.ref, a.step.row.seq
 	}
-	r.measured = a.measured
+	r.measured, r.squashes = a.measured, mig.standsFor()
 	r.measured.LockWait = a.waited
 	down, r.hasDown, err = mig.down.text()
 	return r, down, err

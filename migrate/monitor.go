@@ -143,8 +143,9 @@ func (a *attempt) measureWithin(ctx context.Context) {
 	}
 }
 
-// timingsOf is what the ledger keeps of a migration's performance, in JSON.
+// timingsOf is what the ledger keeps of a migration's performance, in JSON, and of a squash what it stands for.
 type timingsOf struct {
+	Squashes   []Version       `json:"squashes,omitempty"` // first, as readSquashed looks for it
 	Statements []StatementTime `json:"statements,omitempty"`
 	Measured
 }

@@ -134,7 +134,7 @@ func (m *Migrator) plan(ctx context.Context, goal Goal, files *set, l *ledger, q
 	b, err := l.read(ctx, q)
 	if err != nil {
 		if errors.Is(err, ErrLedger) {
-			return nil, &PlanError{append(problems, Problem{Msg: err.Error(), Err: err})}
+			return nil, &PlanError{Problems: append(problems, Problem{Msg: err.Error(), Err: err})}
 		}
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (m *Migrator) plan(ctx context.Context, goal Goal, files *set, l *ledger, q
 		}
 	}
 	if len(p.problems) > 0 {
-		return nil, &PlanError{p.problems}
+		return nil, &PlanError{Problems: p.problems, unfinished: len(b.unfinished()) > 0}
 	}
 	return p.plan, nil
 }
@@ -190,6 +190,9 @@ func (p *planner) make() (err error) {
 	if p.loose, err = p.m.server.loose(p.ctx, p.q, p.ledger.schema); err != nil {
 		return fmt.Errorf("migrate: ask for the engines of tables: %w", err)
 	}
+	if err := p.readSquashed(); err != nil {
+		return err
+	}
 	p.sort()
 	switch p.goal.Do {
 	case DoUp:
@@ -211,6 +214,18 @@ func (p *planner) make() (err error) {
 		}
 		if step := p.step(mig, mig.up, Up, nil); step != nil {
 			p.plan.Steps = append(p.plan.Steps, step)
+		}
+	}
+	return nil
+}
+
+// readSquashed asks the ledger what squashes stand for, if a dependency is nowhere else to be found.
+func (p *planner) readSquashed() error {
+	for _, mig := range p.files.all {
+		for _, ref := range mig.depends {
+			if p.files.get(ref) == nil && !p.book.has(ref) {
+				return p.ledger.readSquashed(p.ctx, p.q, p.book)
+			}
 		}
 	}
 	return nil

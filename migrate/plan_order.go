@@ -57,7 +57,7 @@ func (s *sorter) visit(mig *migration) {
 			s.visit(dep)
 			continue
 		}
-		if r := s.book.get(ref); r == nil || r.state != Applied {
+		if !s.book.has(ref) {
 			s.nowhere(mig, ref)
 		}
 	}

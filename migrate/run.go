@@ -20,9 +20,13 @@ type run struct {
 	id   int64       // the server's number of it
 	seq  int64       // of the next row
 
+	lockID int64  // the server's number of the lock's connection; not with a lease
+	leases *lease // to see those of others
+
 	blockers []string  // those of the last statement that waited for long
 	proved   time.Time // when the connection and the lock were last seen to be good
 	leased   time.Time // when a transaction last found the lease to be ours
+	looked   bool      // at the lease in the transaction that is open, in SQLite, where nobody can take it from then on
 	dirty    bool      // the connection isn't as the pool gave it
 
 	current current       // what the watcher looks at
@@ -54,19 +58,12 @@ func (m *Migrator) locked(ctx context.Context, f func(r *run) error) (err error)
 	if err != nil {
 		return err
 	}
-	r := &run{m: m, l: l, lock: k, conn: conn}
+	r := &run{m: m, l: l, lock: k, conn: conn, lockID: id, leases: newLease(m, l)}
 	defer r.close(ctx)
 	if m.server.cancels() {
 		r.conn = nil
 		if err := r.connect(ctx); err != nil {
 			return err
-		}
-		if !leased && r.id == id {
-			for _, c := range []*connection{r.conn, conn} { // of both, since a pooler remembers what each client has set
-				_, _ = c.ExecContext(ctx, m.server.reset())
-			}
-			return fmt.Errorf("%w: two connections are one in the server, so a pooler shares them, behind which its locks keep nobody out: "+
-				"use Options.Lock: LeaseLock (--lock lease), or connect without the pooler", ErrPooler)
 		}
 	}
 	return f(r)
@@ -116,14 +113,46 @@ func (r *run) connect(ctx context.Context) error {
 	if r.lock.lease != nil {
 		return nil // behind a pooler a lock of the connection's would be somebody else's
 	}
+	if r.id == r.lockID {
+		return r.shared(ctx)
+	}
+	return r.m.poll(ctx, func() (bool, error) { return r.tryWork(ctx) }, func() (*Holder, error) { return r.inTheWay(ctx) })
+}
+
+// shared refuses to work on the lock's own connection, and leaves that as others need it.
+func (r *run) shared(ctx context.Context) error {
+	for _, c := range []*connection{r.conn, r.lock.conn} { // of both, since a pooler remembers what each client has set
+		_, _ = c.ExecContext(ctx, r.m.server.reset())
+	}
+	return fmt.Errorf("%w: two connections are one in the server, so a pooler shares them, behind which its locks keep nobody out: "+
+		"use Options.Lock: LeaseLock (--lock lease), or connect without the pooler", ErrPooler)
+}
+
+// tryWork takes the lock of the connection that works, unless a runner with a lease is at work.
+func (r *run) tryWork(ctx context.Context) (bool, error) {
 	name := lockName{r.l.table, "work"}
-	return r.m.poll(ctx, func() (bool, error) { return r.m.server.tryLock(ctx, conn, name) }, func() (*Holder, error) {
-		h, err := r.m.server.holder(ctx, conn, name)
-		if h != nil {
-			h.Orphan = true
-		}
-		return h, err
-	})
+	ok, err := r.m.server.tryLock(ctx, r.conn, name)
+	if !ok || err != nil {
+		return false, err
+	}
+	if leased, err := r.leases.isHeld(ctx, r.conn); leased || err != nil {
+		return false, errors.Join(err, r.m.server.unlock(ctx, r.conn, name))
+	}
+	return true, nil
+}
+
+// inTheWay says who keeps tryWork from the lock: one with a lease, or a connection of a runner that is gone.
+func (r *run) inTheWay(ctx context.Context) (*Holder, error) {
+	if leased, err := r.leases.isHeld(ctx, r.conn); err != nil {
+		return nil, err
+	} else if leased {
+		return r.leases.holder(ctx, r.conn)
+	}
+	h, err := r.lock.working(ctx, r.conn)
+	if h != nil {
+		h.Orphan = true
+	}
+	return h, err
 }
 
 // pooled tells whether a pooler may stand between: then the number of the connection in the server may be another client's by now, and only the
@@ -254,10 +283,20 @@ func ended(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// own is own for the run's connection. SQLite's drivers watch each statement whose context may end by a goroutine; there a statement
+// of the runner's hangs for busyTimeout at most, or on a disk that no driver can interrupt.
+func (r *run) own(ctx context.Context) (context.Context, context.CancelFunc) {
+	if !r.m.server.cancels() {
+		return context.WithoutCancel(ctx), func() {}
+	}
+	return own(ctx)
+}
+
 // begin begins a transaction. In SQLite it waits for other writers.
 func (r *run) begin(ctx context.Context) error {
+	r.looked = false
 	return r.m.patiently(ctx, func() error {
-		bounded, cancel := own(ctx)
+		bounded, cancel := r.own(ctx)
 		defer cancel()
 		if _, err := r.conn.ExecContext(bounded, r.m.server.begin()); err != nil {
 			return fmt.Errorf("migrate: begin: %w", err)
@@ -278,13 +317,17 @@ func (r *run) commit(ctx context.Context) error {
 	bounded, cancel := own(ctx)
 	defer cancel()
 	if r.lock.lease != nil { // as late as can be: with others the row is locked from here on, and SQLite's next runner must find it new
-		if err := r.lock.lease.renew(bounded, r.conn); err != nil {
-			return err
+		if !r.looked {
+			if err := r.lock.lease.renew(bounded, r.conn); err != nil {
+				return err
+			}
 		}
 		r.leased = time.Now()
 	}
+	unwatched, end := r.own(ctx)
+	defer end()
 	return r.m.patiently(bounded, func() error {
-		if _, err := r.conn.ExecContext(bounded, "COMMIT"); err != nil {
+		if _, err := r.conn.ExecContext(unwatched, "COMMIT"); err != nil {
 			if r.m.server.judge(err).busy {
 				return err // SQLite: readers are in the way; the transaction goes on
 			}

@@ -47,7 +47,7 @@ func (a *attempt) body(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return ended(ctx) // stopped behind the last statement: not committed
 	}
-	bounded, cancel := own(ctx)
+	bounded, cancel := a.own(ctx)
 	defer cancel()
 	return a.record(bounded)
 }
@@ -110,6 +110,20 @@ func (a *attempt) record(ctx context.Context) error {
 		return a.l.finish(ctx, a.conn, row, down, a.times)
 	case a.step.row != nil: // again
 		return a.l.complete(ctx, a.conn, row, Applied, down, a.times)
+	}
+	return a.insert(ctx, row, down)
+}
+
+// insert writes the row. In SQLite the same statement looks at the lease.
+func (a *attempt) insert(ctx context.Context, row *row, down string) (err error) {
+	lease := a.lock.lease
+	if lease != nil && !a.m.server.cancels() {
+		if a.looked, err = a.l.insertLeased(ctx, a.conn, lease, row, down, a.times); a.looked || err != nil {
+			return err
+		}
+		if err := lease.renew(ctx, a.conn); err != nil {
+			return err
+		}
 	}
 	return a.l.insert(ctx, a.conn, row, down, a.times)
 }

@@ -113,13 +113,21 @@ func (c *connection) Close() error {
 func (m *Migrator) connect(ctx context.Context) (*connection, error) {
 	conn, err := m.db.Conn(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("migrate: connect to %s: %w", m.dialect.Title(), err)
+		return nil, fmt.Errorf("migrate: connect to %s: %w", m.dialect.Title(), advised(m.server, err))
 	}
 	undo, err := m.server.prepare(ctx, conn)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("migrate: set up a connection: %w", err), conn.Close())
+		return nil, errors.Join(fmt.Errorf("migrate: set up a connection: %w", advised(m.server, err)), conn.Close())
 	}
 	return &connection{conn, undo}, nil
+}
+
+// advised adds what to do, where that is known.
+func advised(s server, err error) error {
+	if hint := s.judge(err).hint; hint != "" {
+		return fmt.Errorf("%w\n    %s", err, hint)
+	}
+	return err
 }
 
 // sqlState returns the code of an error as PostgreSQL's drivers give it.

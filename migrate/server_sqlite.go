@@ -81,6 +81,10 @@ func (*sqlite) judge(err error) fault {
 	switch {
 	case strings.Contains(text, "readonly database") || strings.Contains(text, "read-only") || strings.Contains(text, "SQLITE_READONLY"):
 		f.hint = "the file, its folder, or the connection is read-only: SQLite must be able to write to both"
+	case strings.Contains(text, "unable to open database file"):
+		f.hint = "its folder must be there, and this user able to read and write the file: give the right name"
+	case strings.Contains(text, "file is not a database"):
+		f.hint = "the file is something else, or encrypted: give the right name"
 	case strings.Contains(text, "disk is full") || strings.Contains(text, "SQLITE_FULL"):
 		f.hint = "the disk is full: make room and run it again"
 	case strings.Contains(text, "disk I/O error"):

@@ -67,7 +67,7 @@ func (m *Migrator) Squash(ctx context.Context, to Ref, opts *SquashOptions) (*Sq
 func (r *run) squash(ctx context.Context, to Ref, o SquashOptions) (*Squash, error) {
 	files := r.m.load()
 	if len(files.problems) > 0 {
-		return nil, &PlanError{files.problems}
+		return nil, &PlanError{Problems: files.problems}
 	}
 	b, err := r.l.read(ctx, r.conn)
 	if err != nil {
@@ -181,7 +181,7 @@ func (r *run) squashed(ctx context.Context, to Ref, alone bool, scratch *sql.DB)
 		}
 	}
 	if s = here; scratch != nil {
-		if s, err = r.m.replay(ctx, to, scratch); err != nil {
+		if s, err = r.m.replaySquashed(ctx, to, scratch); err != nil {
 			return nil, err
 		}
 		if here != nil {
@@ -196,30 +196,19 @@ func (r *run) squashed(ctx context.Context, to Ref, alone bool, scratch *sql.DB)
 	return s, nil
 }
 
-// replay runs the migrations on an empty database.
-func (m *Migrator) replay(ctx context.Context, to Ref, scratch *sql.DB) (*schema.Schema, error) {
-	opts := m.opts
-	opts.Sources, opts.Hooks = nil, Hooks{}
+// replaySquashed runs the migrations up to a version on the scratch database.
+func (m *Migrator) replaySquashed(ctx context.Context, to Ref, scratch *sql.DB) (*schema.Schema, error) {
+	var sources []Source
 	for _, s := range m.opts.Sources {
 		if s.Name == to.Source {
-			opts.Sources = append(opts.Sources, s)
+			sources = append(sources, s)
 		}
 	}
-	other, err := New(scratch, m.dialect, &opts)
-	if err != nil {
-		return nil, err
+	s, err := m.replay(ctx, scratch, sources, &Goal{Do: DoUp, To: &to})
+	if errors.Is(err, errScratch) {
+		err = fmt.Errorf("%w: %w", ErrSquash, err)
 	}
-	empty, err := other.Schema(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("the scratch database: %w", err)
-	}
-	if b, err := other.book(ctx); err != nil || b.exists || len(empty.Objects) > 0 {
-		return nil, errors.Join(err, fmt.Errorf("%w: the scratch database isn't empty: give a new one", ErrSquash))
-	}
-	if _, err := other.UpTo(ctx, to); err != nil {
-		return nil, fmt.Errorf("run the migrations on the scratch database: %w", err)
-	}
-	return other.Schema(ctx)
+	return s, err
 }
 
 // squashHeader is what a squash begins with.

@@ -39,7 +39,7 @@ type Info struct {
 func (m *Migrator) Status(ctx context.Context) ([]Info, error) {
 	files := m.load()
 	if len(files.problems) > 0 {
-		return nil, &PlanError{files.problems}
+		return nil, &PlanError{Problems: files.problems}
 	}
 	b, err := m.book(ctx)
 	if err != nil {
@@ -132,7 +132,7 @@ func (m *Migrator) Baseline(ctx context.Context, to Ref) error {
 	}
 	files := m.load()
 	if len(files.problems) > 0 {
-		return &PlanError{files.problems}
+		return &PlanError{Problems: files.problems}
 	}
 	if files.own(to) == nil {
 		return fmt.Errorf("migrate: baseline at %s: %w: see status for those that there are", to, ErrUnknown)
@@ -173,7 +173,7 @@ func (r *run) claim(ctx context.Context, mig *migration, seq int64, origin strin
 		return err
 	}
 	return r.l.insert(ctx, r.conn, &row{ref: mig.ref, name: mig.name, seq: seq, state: Applied, checksum: mig.checksum, at: now(),
-		origin: origin, runner: limit(r.m.runner, 255), hasDown: ok, app: mig.app}, down, nil)
+		origin: origin, runner: limit(r.m.runner, 255), hasDown: ok, app: mig.app, squashes: mig.standsFor()}, down, nil)
 }
 
 // Action is what Repair does.
@@ -210,7 +210,7 @@ func (m *Migrator) Repair(ctx context.Context, what Repair) error {
 	}
 	files := m.load()
 	if len(files.problems) > 0 {
-		return &PlanError{files.problems}
+		return &PlanError{Problems: files.problems}
 	}
 	err := m.locked(ctx, func(r *run) error {
 		b, err := r.l.read(ctx, r.conn)
@@ -263,7 +263,10 @@ func (r *run) repairChecksum(ctx context.Context, row *row, mig *migration) erro
 	}
 	return r.write(ctx, func(ctx context.Context) error {
 		_, err := r.l.exec(ctx, r.conn, "UPDATE "+r.l.table+" SET checksum = ? WHERE source = ? AND version = ?", mig.checksum, row.ref.Source, string(row.ref.Version))
-		return err
+		if err != nil {
+			return err
+		}
+		return r.l.standsFor(ctx, r.conn, row.ref, mig)
 	})
 }
 
@@ -284,6 +287,9 @@ func (r *run) repairApplied(ctx context.Context, b *book, row *row, mig *migrati
 		if mig != nil {
 			if _, err := r.l.exec(ctx, r.conn, "UPDATE "+r.l.table+" SET checksum = ?, origin = ? WHERE source = ? AND version = ?", mig.checksum, originRepair,
 				row.ref.Source, string(row.ref.Version)); err != nil {
+				return err
+			}
+			if err := r.l.standsFor(ctx, r.conn, row.ref, mig); err != nil {
 				return err
 			}
 		}

@@ -99,8 +99,13 @@ type held struct {
 
 func holdLock(t *testing.T, on target, driverName, dsn string) *held {
 	t.Helper()
+	return holdLockBy(t, on, driverName, dsn, migrate.AutoLock)
+}
+
+func holdLockBy(t *testing.T, on target, driverName, dsn string, mode migrate.LockMode) *held {
+	t.Helper()
 	h := &held{make(chan struct{}), make(chan struct{}), make(chan error, 1)}
-	m := migrator(t, on, openDB(t, driverName, dsn), migrate.Options{Sources: []migrate.Source{{Go: []migrate.GoMigration{{Version: "1", Name: "hold",
+	m := migrator(t, on, openDB(t, driverName, dsn), migrate.Options{Lock: mode, Sources: []migrate.Source{{Go: []migrate.GoMigration{{Version: "1", Name: "hold",
 		Up: func(ctx context.Context, db migrate.DB) error {
 			if _, err := db.ExecContext(ctx, "CREATE TABLE held (n int)"); err != nil {
 				return err
@@ -151,6 +156,63 @@ func TestWhoMustWaitIsToldWhoHoldsTheLock(t *testing.T) {
 		close(h.release)
 		if err := errors.Join(<-h.err, <-second); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A deploy may change from one to the other.
+func TestALeaseAndALockOfTheSessionsKeepEachOtherOut(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		for mode, other := range map[migrate.LockMode]migrate.LockMode{migrate.LeaseLock: migrate.SessionLock, migrate.SessionLock: migrate.LeaseLock} {
+			driverName, dsn := on.fresh(t)
+			h := holdLockBy(t, on, driverName, dsn, mode)
+			next := of(files("2_a.up.sql", "CREATE TABLE a (n int)"))
+			next.AllowMissing, next.LockWait, next.Lock = true, -1, other
+			db := openDB(t, driverName, dsn)
+			_, err := migrator(t, on, db, next).Up(t.Context())
+			var locked *migrate.LockedError
+			if !errors.As(err, &locked) || locked.Holder.Runner == "" && locked.Holder.Session == "" || has(t, db, "a") {
+				t.Errorf("held by %v: %v", mode, err)
+			}
+			t.Log(err)
+			close(h.release)
+			next.LockWait = 0
+			if _, err := migrator(t, on, db, next).Up(t.Context()); err != nil || !has(t, db, "a") {
+				t.Errorf("behind it: %v", err)
+			}
+			if err := <-h.err; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestRunnersWithALeaseAndWithoutApplyOnce(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "8 runners with a lease and 8 without at once")
+		driverName, dsn := on.fresh(t)
+		var all sync.WaitGroup
+		var applied sync.Map
+		for n := range 16 {
+			opts := of(files(slowIndex(on)...))
+			opts.Lock = []migrate.LockMode{migrate.SessionLock, migrate.LeaseLock}[n%2]
+			m := migrator(t, on, openDB(t, driverName, dsn), opts)
+			all.Go(func() {
+				res, err := m.Up(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, s := range res.Steps {
+					if _, twice := applied.LoadOrStore(s.Ref, true); twice {
+						t.Errorf("%v was applied twice", s.Ref)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if n := number(t, openDB(t, driverName, dsn), "SELECT count(*) FROM t"); n != 2001 {
+			t.Errorf("%d rows", n)
 		}
 	})
 }

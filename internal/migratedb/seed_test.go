@@ -65,6 +65,35 @@ func applied(t *testing.T, s *seed.Seeder) int {
 	return len(res.Steps)
 }
 
+// Whoever seeds doesn't have the app's files, so the ledger must know what a squash that was run stands for.
+func TestASeedMayDependOnWhatASquashStandsFor(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		first := on.open(t)
+		old := migrator(t, on, first, of(files(three...)))
+		mustUp(t, old, 3)
+		q, err := old.Squash(t.Context(), migrate.Ref{Version: "3"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fsys := squashed(q)
+		second, third := on.open(t), on.open(t)
+		mustUp(t, migrator(t, on, second, of(fsys)), 1)
+		if err := migrator(t, on, third, of(fsys)).Baseline(t.Context(), migrate.Ref{Version: "3"}); err != nil {
+			t.Fatal(err)
+		}
+		for name, db := range map[string]*sql.DB{"where all were run": first, "where the squash was": second, "where it is the baseline": third} {
+			s := seeder(t, on, db, seed.Options{FS: files("1_a.sql", "-- depends: app:1\nSELECT 1;\n", "2_b.sql", "-- depends: app:02, app:3\nSELECT 1;\n"), Environment: "test"})
+			if n := applied(t, s); n != 2 {
+				t.Errorf("%s: %d seeds ran", name, n)
+			}
+		}
+		s := seeder(t, on, second, seed.Options{FS: files("3_c.sql", "-- depends: app:4\nSELECT 1;\n"), Environment: "test"})
+		if _, err := s.Run(t.Context()); !errors.Is(err, migrate.ErrDepends) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 func TestSeedsRunOnceAndByEnvironment(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
 		db := withShops(t, on)

@@ -3,6 +3,8 @@ package migratedb
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -119,6 +121,85 @@ func TestWriteAheadLogIsTurnedOnOutsideOfATransaction(t *testing.T) {
 	var mode string
 	if err := db.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode); err != nil || mode != "wal" {
 		t.Errorf("%s, %v", mode, err)
+	}
+}
+
+// dozen are the statements of twelve, each a migration.
+func dozen() (pairs []string) {
+	for i, statement := range strings.Split(strings.TrimSpace(twelve("")), "\n") {
+		pairs = append(pairs, fmt.Sprintf("%d_step.up.sql", i+1), statement+"\n")
+	}
+	return append(pairs, "12_step.down.sql", "DROP INDEX t_n;\n")
+}
+
+// Where there are many migrations the rollback journal is kept from one to the next. It is a file beside the database.
+func TestTheJournalIsKeptBetweenManyMigrationsAndNotBehindThem(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, before, more, kept, after string }{
+		{"as SQLite does by default", "DELETE", "", "yes", "delete"},
+		{"in a mode that the database has", "WAL", "", "no", "wal"},
+		{"in a mode that a migration sets", "DELETE", "-- no-transaction\nPRAGMA journal_mode = WAL;\n", "yes", "wal"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			driverName, dsn := onSQLite.fresh(t)
+			db := openDB(t, driverName, dsn)
+			db.SetMaxOpenConns(1)
+			if mode := text(t, db, "PRAGMA journal_mode = "+tt.before); !strings.EqualFold(mode, tt.before) {
+				t.Fatal(mode)
+			}
+			pairs := dozen()
+			if tt.more != "" {
+				pairs = append(pairs, "13_more.up.sql", tt.more)
+			}
+			path := strings.TrimPrefix(dsn, "file:") + "-journal"
+			kept := "no"
+			opts := of(files(pairs...))
+			opts.Hooks.Ended = func(s *migrate.Step, _ migrate.StepResult, _ error) {
+				if _, err := os.Stat(path); s.Ref.Version == "6" && err == nil {
+					kept = "yes"
+				}
+			}
+			if _, err := migrator(t, onSQLite, db, opts).Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(path); kept != tt.kept || err == nil {
+				t.Errorf("within the run it was kept: %s; behind it: %v", kept, err)
+			}
+			if mode := text(t, db, "PRAGMA journal_mode"); mode != tt.after {
+				t.Errorf("the mode is %s", mode)
+			}
+		})
+	}
+}
+
+func TestAfterKillMinus9AmongManyMigrationsTheNextUpFinishes(t *testing.T) {
+	t.Parallel()
+	folder := inFolder(t, dozen()...)
+	stride, tried := 5, 0
+	if thorough() {
+		stride = 1
+	}
+	for n := 1; ; n += stride {
+		driverName, dsn := onSQLite.fresh(t)
+		if !killedAt(t, runner(t, onSQLite, driverName, dsn, folder, "up", n, "after")) {
+			break
+		}
+		tried++
+		finishes(t, onSQLite, driverName, dsn, folder, n)
+	}
+	if tried*stride < 50 {
+		t.Errorf("only %d boundaries", tried)
+	}
+	proves(t, onSQLite, "kill -9 of the runner, among many migrations", tried)
+}
+
+func TestOnlyWhatChangesRowsIsSaidToHaveChangedSome(t *testing.T) {
+	t.Parallel()
+	m := migrator(t, onSQLite, onSQLite.open(t), of(files("1_a.up.sql", "CREATE TABLE a (n int);\n-- three\nINSERT INTO a VALUES (1), (2), (3);\nCREATE TABLE b (n int);\n")))
+	res, err := m.Up(t.Context())
+	if err != nil || res.Steps[0].Rows != 3 || res.Steps[0].Statements[2].Rows != 0 {
+		t.Errorf("%+v %v", res, err)
 	}
 }
 

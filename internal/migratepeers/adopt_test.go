@@ -97,6 +97,77 @@ func TestUpGoesOnWhereThePeerStopped(t *testing.T) {
 	})
 }
 
+func TestAReplayShowsThatTheDatabaseIsWhatItsMigrationsMake(t *testing.T) {
+	t.Parallel()
+	eachPeer(t, func(t *testing.T, p peer, on *database) {
+		a := open(t, p, on)
+		v, err := a.VerifyAdopt(t.Context(), a.history.Adoption(""), newDatabase(t, on.dialect).DB)
+		if err != nil || v.Replayed != applied || len(v.Differences) > 0 {
+			t.Fatalf("%+v %v", v, err)
+		}
+		if has(t, on.DB, migrate.DefaultTable) {
+			t.Error("there is a ledger")
+		}
+	})
+}
+
+func TestAReplayShowsWhatIsMissingExtraOrDifferent(t *testing.T) {
+	t.Parallel()
+	for _, d := range everywhere {
+		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
+			on, p := newDatabase(t, d), peers[0]
+			if err := p.migrate(t, on, folderOf(p.tool, d, 4)); err != nil {
+				t.Fatal(err)
+			}
+			a := open(t, p, on)
+			mustExec(t, on.DB, "DROP TABLE authors", "ALTER TABLE books ADD COLUMN title varchar(20)", "CREATE TABLE stray (id integer)")
+			v, err := a.VerifyAdopt(t.Context(), a.history.Adoption(""), newDatabase(t, d).DB)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var found []string
+			for _, d := range v.Differences {
+				found = append(found, d.What+" "+d.Object[strings.LastIndexAny(d.Object, " .")+1:])
+			}
+			if want := []string{"missing authors", "different books", "extra stray"}; !slices.Equal(found, want) {
+				t.Errorf("%q, want %q", found, want)
+			}
+			if _, err := a.VerifyAdopt(t.Context(), a.history.Adoption(""), on.DB); err == nil || !strings.Contains(err.Error(), "the scratch database isn't empty") {
+				t.Errorf("on itself: %v", err)
+			}
+		})
+	}
+}
+
+// What bun made by itself is a table with a sequence.
+func TestALedgerInAnotherSchemaIsNoDifference(t *testing.T) {
+	t.Parallel()
+	on := newDatabase(t, dialect.Postgres)
+	mustExec(t, on.DB, "CREATE SCHEMA admin", "CREATE TABLE authors (id integer, name varchar(100))")
+	m := bunmigrate.NewMigrator(bun.NewDB(on.again(t, ""), pgdialect.New()), bunmigrate.NewMigrations(), bunmigrate.WithTableName("admin.bun_migrations"))
+	if err := m.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, on.DB, "INSERT INTO admin.bun_migrations (name, group_id) VALUES ('"+stamps[0]+"', 1)")
+	dir, err := adopt.Open(folderOf(adopt.Bun, on.dialect, 4), adopt.Bun, on.dialect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	history, err := dir.History(t.Context(), on.DB, &adopt.Options{Table: "admin.bun_migrations"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := migrate.New(on.DB, on.dialect, &migrate.Options{Sources: []migrate.Source{{FS: dir}}, Logger: quiet(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := ours.VerifyAdopt(t.Context(), history.Adoption(""), newDatabase(t, on.dialect).DB)
+	if err != nil || len(v.Differences) != 1 || v.Differences[0].Object != "schema admin" {
+		t.Errorf("%+v %v", v, err)
+	}
+}
+
 func TestUpBeforeAdoptIsRefused(t *testing.T) {
 	t.Parallel()
 	eachPeer(t, func(t *testing.T, p peer, on *database) {

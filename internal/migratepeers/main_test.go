@@ -54,6 +54,14 @@ var startMariaDB = sync.OnceValues(func() (*servers.MariaDBServer, error) {
 	return m, err
 })
 
+var startMySQL = sync.OnceValues(func() (*servers.MySQLServer, error) {
+	m, err := servers.MySQL()
+	if err == nil {
+		stopLater(m.Stop)
+	}
+	return m, err
+})
+
 var (
 	stopsMu sync.Mutex // guards what follows
 	stops   []func() error
@@ -101,12 +109,29 @@ func newDatabase(t *testing.T, d dialect.Dialect) *database {
 		if err != nil {
 			t.Fatal(err)
 		}
-		create(t, "mysql", server.DSN(""), name, "")
-		on.driver, on.dsn = "mysql", server.DSN(name)
-		on.url = "mysql://" + strings.NewReplacer("tcp(", "", ")", "").Replace(on.dsn)
+		on.useMySQL(t, server.DSN, name)
+	case dialect.MySQL:
+		server, err := startMySQL()
+		if err != nil {
+			t.Fatal(err)
+		}
+		on.useMySQL(t, server.DSN, name)
 	}
 	on.DB = openDB(t, on.driver, on.dsn)
 	return on
+}
+
+// useMySQL makes a database of MySQL or MariaDB.
+func (on *database) useMySQL(t *testing.T, dsn func(database string) string, name string) {
+	t.Helper()
+	create(t, "mysql", dsn(""), name, "")
+	on.driver, on.dsn = "mysql", dsn(name)
+	on.url = "mysql://" + strings.NewReplacer("tcp(", "", ")", "").Replace(on.dsn)
+}
+
+// isMySQL tells whether the tools take it for MySQL.
+func (on *database) isMySQL() bool {
+	return on.dialect == dialect.MySQL || on.dialect == dialect.MariaDB
 }
 
 func create(t *testing.T, driver, dsn, name, force string) {
@@ -123,7 +148,7 @@ func create(t *testing.T, driver, dsn, name, force string) {
 // again opens the same database once more, for a tool that closes it or wants other parameters.
 func (on *database) again(t *testing.T, params string) *sql.DB {
 	t.Helper()
-	if on.dialect != dialect.MariaDB {
+	if !on.isMySQL() {
 		params = ""
 	}
 	return openDB(t, on.driver, on.dsn+params)

@@ -47,7 +47,7 @@ type peer struct {
 }
 
 var (
-	everywhere = []dialect.Dialect{dialect.SQLite, dialect.Postgres, dialect.MariaDB}
+	everywhere = []dialect.Dialect{dialect.SQLite, dialect.Postgres, dialect.MariaDB, dialect.MySQL}
 	stamps     = [4]string{"20240101120000", "20240102120000", "20240103120000", "20240104120000"}
 )
 
@@ -63,7 +63,8 @@ var peers = []peer{
 
 // runGoose goes one further and back, and further and back again, so that the ledger has seen a down.
 func runGoose(t *testing.T, on *database, fsys fs.FS) error {
-	d := map[dialect.Dialect]goose.Dialect{dialect.SQLite: goose.DialectSQLite3, dialect.Postgres: goose.DialectPostgres, dialect.MariaDB: goose.DialectMySQL}[on.dialect]
+	d := map[dialect.Dialect]goose.Dialect{dialect.SQLite: goose.DialectSQLite3, dialect.Postgres: goose.DialectPostgres, dialect.MariaDB: goose.DialectMySQL,
+		dialect.MySQL: goose.DialectMySQL}[on.dialect]
 	p, err := goose.NewProvider(d, on.again(t, "?parseTime=true"), fsys)
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func golangMigrate(t *testing.T, on *database, fsys fs.FS) (*migrate.Migrate, er
 }
 
 func runSQLMigrate(t *testing.T, on *database, fsys fs.FS) error {
-	d := map[dialect.Dialect]string{dialect.SQLite: "sqlite3", dialect.Postgres: "postgres", dialect.MariaDB: "mysql"}[on.dialect]
+	d := map[dialect.Dialect]string{dialect.SQLite: "sqlite3", dialect.Postgres: "postgres", dialect.MariaDB: "mysql", dialect.MySQL: "mysql"}[on.dialect]
 	_, err := sqlmigrate.ExecMax(on.again(t, "?parseTime=true"), d, &sqlmigrate.HttpFileSystemMigrationSource{FileSystem: http.FS(fsys)}, sqlmigrate.Up, applied)
 	return err
 }
@@ -160,7 +161,7 @@ func runPop(t *testing.T, on *database, fsys fs.FS) error {
 		return nil
 	}
 	details := &pop.ConnectionDetails{URL: on.url, Pool: 2}
-	if on.dialect == dialect.MariaDB {
+	if on.isMySQL() {
 		details.Dialect, details.URL = "mysql", "mysql://"+on.dsn+"?parseTime=true&multiStatements=true&readTimeout=30s"
 	}
 	conn, err := pop.NewConnection(details)
@@ -201,7 +202,7 @@ func runBun(t *testing.T, on *database, _ fs.FS) error {
 	switch on.dialect {
 	case dialect.Postgres:
 		d = pgdialect.New()
-	case dialect.MariaDB:
+	case dialect.MariaDB, dialect.MySQL:
 		d = mysqldialect.New()
 	}
 	db := bun.NewDB(on.again(t, "?parseTime=true"), d)

@@ -33,7 +33,7 @@ func steps(d dialect.Dialect) []step {
 			"CREATE TRIGGER counting AFTER INSERT ON authors FOR EACH ROW EXECUTE FUNCTION counting()"}
 		all[2].down = []string{"DROP FUNCTION counting CASCADE"}
 		all[3] = step{name: "by_name", alone: true, up: []string{"CREATE INDEX CONCURRENTLY by_name ON authors (name)"}, down: []string{"DROP INDEX CONCURRENTLY by_name"}}
-	case dialect.MariaDB:
+	case dialect.MariaDB, dialect.MySQL:
 		all[3].down = []string{"DROP INDEX by_name ON authors"}
 	}
 	return all

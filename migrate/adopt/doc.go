@@ -4,6 +4,7 @@
 //	dir, err := adopt.Open(os.DirFS("migrations"), adopt.Goose, dialect.Postgres)
 //	m, err := migrate.New(db, dialect.Postgres, &migrate.Options{Sources: []migrate.Source{{FS: dir}}})
 //	history, err := dir.History(ctx, db, nil)
+//	verified, err := m.VerifyAdopt(ctx, history.Adoption(""), scratch) // if you like: is the schema what these files make?
 //	result, err := m.Adopt(ctx, history.Adoption(""))
 //	_, err = m.Up(ctx) // goes on where the tool stopped
 //

@@ -26,7 +26,26 @@ type History struct {
 
 // Adoption is what Migrator.Adopt takes, which reads the ledger once more. The source is that of the Dir, "" for the first one.
 func (h *History) Adoption(source string) migrate.Adoption {
-	return migrate.Adoption{Source: source, Origin: string(h.Tool), Applied: h.Applied, Again: h.again}
+	return migrate.Adoption{Source: source, Origin: string(h.Tool), Applied: h.Applied, Again: h.again, Tables: h.tables()}
+}
+
+// tables are the ledger and what the tool keeps beside it.
+func (h *History) tables() []string {
+	all := []string{h.Table}
+	var locks string
+	switch h.Tool {
+	case Goose:
+		locks = "goose_lock" // where its lock is a table
+	case Bun:
+		locks = bunLocks
+	default:
+		return all
+	}
+	all = append(all, locks)
+	if schema, _, qualified := strings.Cut(h.Table, "."); qualified {
+		all = append(all, schema+"."+locks)
+	}
+	return all
 }
 
 // Unadopted refuses to run again what the tool itself has applied, by its ledger where it keeps that by default. It makes a Dir a
@@ -297,13 +316,14 @@ func (r *reader) bun() error {
 
 // bunLocks looks for bun's lock where it is by default, and beside the ledger, where that is in another schema.
 func (r *reader) bunLocks() error {
-	const locks = "bun_migration_locks"
 	schema, plain, qualified := strings.Cut(r.table.name, ".")
-	if err := r.bunLock(locks, r.table.name); err != nil || !qualified {
+	if err := r.bunLock(bunLocks, r.table.name); err != nil || !qualified {
 		return err
 	}
-	return r.bunLock(schema+"."+locks, r.table.name, plain)
+	return r.bunLock(schema+"."+bunLocks, r.table.name, plain)
 }
+
+const bunLocks = "bun_migration_locks"
 
 // bunLock looks in one table of locks for that of a ledger, under the names that the ledger may have there.
 func (r *reader) bunLock(table string, names ...string) error {

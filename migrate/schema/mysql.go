@@ -106,7 +106,7 @@ func (r *mysqlReader) defaults() error {
 func (r *mysqlReader) list(query string) ([][]string, error) { return table(r.ctx, r.conn, query) }
 
 func (r *mysqlReader) ignored(name string) bool {
-	return slices.ContainsFunc(r.Ignore, func(n string) bool { return strings.EqualFold(n, name) })
+	return slices.ContainsFunc(r.Ignore, func(n string) bool { return strings.EqualFold(n, name) || strings.EqualFold(n, r.database+"."+name) })
 }
 
 func quoteMySQL(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }

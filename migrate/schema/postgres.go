@@ -77,6 +77,9 @@ func (r *postgresReader) settle(ignore []string) error {
 	var names []string
 	for _, n := range ignore {
 		names = append(names, quotePostgres(schema.String)+"."+quotePostgres(n))
+		if of, plain, ok := strings.Cut(n, "."); ok {
+			names = append(names, quotePostgres(of)+"."+quotePostgres(plain))
+		}
 	}
 	_, err := table(r.ctx, r.tx, `SELECT set_config('buffkit.ignore', $1, true), set_config('search_path', '', true), set_config('TimeZone', 'UTC', true),
 		set_config('DateStyle', 'ISO', true), set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '3', true),

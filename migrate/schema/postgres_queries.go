@@ -42,6 +42,11 @@ const pgMine = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 // pgRelation is pgMine for pg_class, without the tables to be ignored.
 const pgRelation = pgMine + ` AND NOT format('"%s"."%s"', replace(n.nspname, '"', '""'), replace(x.relname, '"', '""')) = ANY (string_to_array(current_setting('buffkit.ignore'), ','))`
 
+// pgOfIgnored is a sequence x of a column of a table to be ignored.
+const pgOfIgnored = `EXISTS (SELECT 1 FROM pg_depend io JOIN pg_class it ON it.oid = io.refobjid JOIN pg_namespace itn ON itn.oid = it.relnamespace
+	WHERE io.classid = 'pg_class'::regclass AND io.objid = x.oid AND io.refclassid = 'pg_class'::regclass AND io.deptype = 'a'
+	AND format('"%s"."%s"', replace(itn.nspname, '"', '""'), replace(it.relname, '"', '""')) = ANY (string_to_array(current_setting('buffkit.ignore'), ',')))`
+
 var pgKinds = []pgKind{
 	{"schema", "pg_namespace", rankSchema, `SELECT oid, quote_ident(nspname), 'CREATE SCHEMA ' || quote_ident(nspname) FROM pg_namespace x
 		WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')
@@ -92,10 +97,10 @@ var pgKinds = []pgKind{
 		FROM pg_proc x JOIN pg_namespace n ON n.oid = pronamespace JOIN pg_aggregate a ON a.aggfnoid = x.oid WHERE {mine} AND ` + pgPlainAggregate},
 	{"sequence", "pg_class", rankSequence, `SELECT x.oid, x.oid::regclass, format('CREATE %sSEQUENCE %s AS %s', CASE relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, x.oid::regclass, seqtypid::regtype) || ` + pgSequence + `
 		FROM pg_class x JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_sequence s ON s.seqrelid = x.oid
-		WHERE relkind = 'S' AND {relation} AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = x.oid AND d.deptype = 'i')`},
+		WHERE relkind = 'S' AND {relation} AND NOT ` + pgOfIgnored + ` AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = x.oid AND d.deptype = 'i')`},
 	{"owner of the sequence", "owned", rankOwned, `SELECT x.oid, x.oid::regclass, format('ALTER SEQUENCE %s OWNED BY %s.%I', x.oid::regclass, refobjid::regclass, attname)
 		FROM pg_class x JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = x.oid AND d.deptype = 'a' AND d.refobjsubid > 0
-		JOIN pg_attribute a ON a.attrelid = refobjid AND a.attnum = refobjsubid WHERE relkind = 'S' AND {relation}`},
+		JOIN pg_attribute a ON a.attrelid = refobjid AND a.attnum = refobjsubid WHERE relkind = 'S' AND {relation} AND NOT ` + pgOfIgnored},
 	{"default", "pg_attrdef", rankDefault, `SELECT d.oid, format('%s.%I', x.oid::regclass, attname), format('ALTER %s %s ALTER COLUMN %I SET DEFAULT %s',
 			CASE relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE ONLY' END, x.oid::regclass, attname, pg_get_expr(adbin, adrelid))
 		FROM pg_attrdef d JOIN pg_class x ON x.oid = adrelid JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_attribute a ON a.attrelid = adrelid AND a.attnum = adnum

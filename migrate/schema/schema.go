@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/buffkit/buffkit/migrate/dialect"
@@ -37,7 +36,7 @@ type Object struct {
 // Options of Read. nil and zero fields mean the defaults.
 type Options struct {
 	// Ignore are tables that aren't part of it, with all that belongs to them: a ledger of migrations. They are names in the schema that
-	// is current for the connection.
+	// is current for the connection, or SCHEMA.NAME.
 	Ignore []string
 }
 
@@ -115,60 +114,6 @@ func (o Object) write(b *strings.Builder, text string) {
 		return
 	}
 	b.WriteString(strings.TrimRight(text, "\n") + ";\n")
-}
-
-// Diff returns what differs, a few lines for each object, an empty string if nothing does. A line that begins with "-" is in a alone, one with
-// "+" in b.
-func Diff(a, b *Schema) string {
-	var text strings.Builder
-	left, right := a.byName(), b.byName()
-	names := slices.Concat(keys(left), keys(right))
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		l, r := left[name], right[name]
-		if l == r {
-			continue
-		}
-		fmt.Fprintf(&text, "%s\n", name)
-		lines(&text, "-", l, r)
-		lines(&text, "+", r, l)
-	}
-	return text.String()
-}
-
-func (s *Schema) byName() map[string]string {
-	all := map[string]string{}
-	for _, o := range s.Objects {
-		all[o.Kind+" "+o.Name] += strings.Join(o.SQL, ";\n")
-	}
-	for _, o := range s.Omitted {
-		all["omitted "+o] = o
-	}
-	return all
-}
-
-func keys(m map[string]string) (all []string) {
-	for k := range m {
-		all = append(all, k)
-	}
-	return all
-}
-
-// lines writes those of text that the other doesn't have.
-func lines(b *strings.Builder, mark, text, other string) {
-	if text == "" {
-		return
-	}
-	there := map[string]int{}
-	for line := range strings.Lines(other + "\n") {
-		there[strings.TrimRight(line, ",\n")]++
-	}
-	for line := range strings.Lines(text + "\n") {
-		line = strings.TrimRight(line, ",\n")
-		if there[line]--; there[line] < 0 {
-			fmt.Fprintf(b, "  %s %s\n", mark, line)
-		}
-	}
 }
 
 // querier is a connection or a transaction.

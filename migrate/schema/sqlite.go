@@ -18,7 +18,7 @@ func readSQLite(ctx context.Context, conn *sql.Conn, s *Schema, o Options) error
 	}
 	for _, row := range all {
 		kind, name, of, text, how := row[0], row[1], row[2], row[3], row[4]
-		if how == "shadow" || slices.ContainsFunc(o.Ignore, func(n string) bool { return strings.EqualFold(n, of) }) {
+		if how == "shadow" || slices.ContainsFunc(o.Ignore, func(n string) bool { return strings.EqualFold(strings.TrimPrefix(n, "main."), of) }) {
 			continue
 		}
 		if how == "virtual" {

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -37,11 +38,31 @@ func main() {
 	listed := flag.Int("status", 10_000, "how many migrations status is asked for")
 	only := flag.String("only", "", "buffkit, goose or golang-migrate alone")
 	on := flag.String("on", "", "postgres or sqlite alone")
+	profile := flag.String("profile", "", "a file for a CPU profile")
 	flag.Parse()
-	if err := compare(os.Stdout, *rounds, *files, *listed, *only, *on); err != nil {
+	stop, err := profiled(*profile)
+	if err == nil {
+		err = errors.Join(compare(os.Stdout, *rounds, *files, *listed, *only, *on), stop())
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// profiled starts a CPU profile if there is a file for it.
+func profiled(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, pprof.StartCPUProfile(f)
 }
 
 // bench is one comparison.

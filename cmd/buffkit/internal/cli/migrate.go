@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -44,7 +45,9 @@ type migrateFlags struct {
 	app        string
 	appPolicy  string
 	monitor    bool
-	noFiles    bool // the command needs no migrations
+	noFiles    bool   // the command needs no migrations
+	looks      bool   // the command changes nothing, as with dryRun
+	absent     string // the file of SQLite that isn't there, after open
 }
 
 func (a *app) migrate() *cobra.Command {
@@ -125,7 +128,7 @@ func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migra
 
 // withoutFiles is migrator for a command that needs no migrations, so their folder needn't be there.
 func (a *app) withoutFiles(f *migrateFlags, do func(m *migrate.Migrator) error) error {
-	f.noFiles = true
+	f.noFiles, f.looks = true, true
 	return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error { return do(m) })
 }
 
@@ -147,7 +150,16 @@ func (f *migrateFlags) open(do func(db *sql.DB, d dialect.Dialect) error) (err e
 	if f.url() == "" {
 		return usagef("no database: give --database or $%s, as in --database sqlite:app.db", databaseVar)
 	}
-	db, d, err := openDatabase(f.url())
+	target, err := parseDatabase(f.url())
+	if err != nil {
+		return usageError{err}
+	}
+	if f.looks || f.dryRun {
+		if f.absent = target.absent(); f.absent != "" {
+			target.dsn = "file::memory:" // as empty as what up would make, and whoever looks makes no file
+		}
+	}
+	db, d, err := target.open()
 	if err != nil {
 		return err
 	}
@@ -155,16 +167,27 @@ func (f *migrateFlags) open(do func(db *sql.DB, d dialect.Dialect) error) (err e
 	return do(db, d)
 }
 
+// tellAbsent says that the database isn't there: its name may be mistaken.
+func (a *app) tellAbsent(f *migrateFlags) {
+	if f.absent != "" {
+		fmt.Fprintf(a.stderr, "%s isn't there yet: the next up makes it\n", f.absent)
+	}
+}
+
 func openDatabase(url string) (*sql.DB, dialect.Dialect, error) {
 	target, err := parseDatabase(url)
 	if err != nil {
 		return nil, 0, usageError{err}
 	}
-	db, err := sql.Open(target.driver, target.dsn)
+	return target.open()
+}
+
+func (t databaseTarget) open() (*sql.DB, dialect.Dialect, error) {
+	db, err := sql.Open(t.driver, t.dsn)
 	if err != nil {
 		return nil, 0, fmt.Errorf("open the database: %w", err)
 	}
-	return db, target.dialect, nil
+	return db, t.dialect, nil
 }
 
 var appPolicies = map[string]migrate.AppPolicy{"refuse": migrate.AppRefuse, "warn": migrate.AppWarn}
@@ -273,7 +296,23 @@ func openFolder(dir string) (name string, fsys fs.FS, err error) {
 	case !info.IsDir():
 		return "", nil, usagef("--dir %s is no folder", folder)
 	}
+	if err := readable(folder); err != nil {
+		return "", nil, fmt.Errorf("the migrations: %w", err)
+	}
 	return name, os.DirFS(folder), nil
+}
+
+// readable says, with the folder's name, why it can't be read.
+func readable(folder string) error {
+	dir, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	_, err = dir.Readdirnames(1)
+	if errors.Is(err, io.EOF) {
+		err = nil // it is empty
+	}
+	return errors.Join(err, dir.Close())
 }
 
 // manyStatements are too many to print each; then one a second is.
@@ -367,6 +406,7 @@ func (a *app) runGoal(ctx context.Context, f *migrateFlags, goal migrate.Goal) e
 	return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
 		if f.dryRun {
 			plan, err := m.Plan(ctx, goal)
+			a.tellAbsent(f)
 			return a.printPlan(f, plan, err)
 		}
 		res, err := m.Run(ctx, goal)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/buffkit/buffkit/migrate"
@@ -18,6 +19,9 @@ import (
 // adoptFlags are those of adopt alone.
 type adoptFlags struct {
 	from, ledger, write string
+	verify              bool
+	scratch             string
+	accept              bool
 }
 
 func (a *app) migrateAdopt(f *migrateFlags) *cobra.Command {
@@ -30,11 +34,16 @@ other ledger stays as it is. Stop the other tool first, wherever it runs: it doe
 
 Which tool it is shows in the shape of its ledger and of its files; --from says it.
 
+With --verify what is applied is run on an empty scratch database first, and its schema is compared with this one's: nothing is adopted if they aren't the
+same, unless --accept-differences. For SQLite that is a temporary file; for others give --scratch, a database made for it (CREATE DATABASE, with the
+same collation), which you drop afterwards. Rows, owners and privileges aren't compared.
+
 The files can stay what they are: give --format TOOL to every migrate command from then on. New ones may be in the tool's
 format or in ours, beside them. Or --write NEWFOLDER writes them in our format, and the old folder isn't needed any more; later
 too, with --format TOOL instead of --from, which writes the files alone.`,
 		Example: `  buffkit migrate adopt --dir migrations --database "$DATABASE_URL" --dry-run
   buffkit migrate adopt --dir migrations --database "$DATABASE_URL" --write db/migrations
+  buffkit migrate adopt --dir migrations --database postgres://localhost/app --verify --scratch postgres://localhost/empty --dry-run
   buffkit migrate adopt --from goose --ledger admin.goose_db_version --dir migrations --database "$DATABASE_URL"`,
 		Args: noArgs,
 		RunE: a.run(func(cmd *cobra.Command, _ []string) error { return a.adopt(cmd.Context(), f, &own) }),
@@ -43,12 +52,20 @@ too, with --format TOOL instead of --from, which writes the files alone.`,
 	flags.StringVar(&own.from, "from", "", "the tool: goose, golang-migrate, dbmate, sql-migrate, pop, tern or bun")
 	flags.StringVar(&own.ledger, "ledger", "", "the tool's table, NAME or SCHEMA.NAME, if it isn't the tool's default")
 	flags.StringVar(&own.write, "write", "", "a new folder for the files in our format")
+	flags.BoolVar(&own.verify, "verify", false, "run what is applied on an empty scratch database, and compare the schema")
+	flags.StringVar(&own.scratch, "scratch", "", "an empty database of the same kind, for --verify (SQLite: a temporary one)")
+	flags.BoolVar(&own.accept, "accept-differences", false, "adopt although --verify finds differences")
 	dryRun(cmd, f)
 	return cmd
 }
 
 func (a *app) adopt(ctx context.Context, f *migrateFlags, own *adoptFlags) error {
+	own.verify = own.verify || own.scratch != ""
 	switch {
+	case own.verify && len(f.formats) > 0:
+		return usagef("--verify is for adopting, and --format with --write writes the files alone")
+	case own.accept && !own.verify:
+		return usagef("--accept-differences needs --verify, which finds them")
 	case len(f.dirs) != 1 || len(f.formats) > 0 && (own.write == "" || f.dryRun):
 		return usagef("adopt takes one --dir, FOLDER or NAME=FOLDER, and --from instead of --format, which goes with --write alone")
 	case len(f.formats) > 0:
@@ -72,7 +89,12 @@ func (a *app) adopt(ctx context.Context, f *migrateFlags, own *adoptFlags) error
 		if err != nil {
 			return err
 		}
-		if err := a.printAdoption(f, dir, history, res); err != nil || f.dryRun {
+		verified, err := own.verified(ctx, m, history.Adoption(""))
+		if err != nil {
+			return err
+		}
+		err = errors.Join(a.printAdoption(f, dir, history, res, verified), own.refuse(f, verified))
+		if err != nil || f.dryRun {
 			return err
 		}
 		return a.adoptNow(ctx, f, own, dir, func() error {
@@ -80,6 +102,38 @@ func (a *app) adopt(ctx context.Context, f *migrateFlags, own *adoptFlags) error
 			return err
 		})
 	})
+}
+
+// verified is what a replay shows; nil if none is wanted.
+func (own *adoptFlags) verified(ctx context.Context, m *migrate.Migrator, what migrate.Adoption) (v *migrate.Verification, err error) {
+	if !own.verify {
+		return nil, nil
+	}
+	scratch, remove, err := openScratch(own.scratch, m.Dialect())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	if scratch == nil {
+		return nil, usagef("--verify needs --scratch, an empty %s database that the migrations may be run on: CREATE DATABASE one, and drop it afterwards", m.Dialect().Title())
+	}
+	return m.VerifyAdopt(ctx, what, scratch)
+}
+
+// refuse is the error of differences that aren't accepted. With --json they have been printed.
+func (own *adoptFlags) refuse(f *migrateFlags, v *migrate.Verification) error {
+	if v == nil || len(v.Differences) == 0 || own.accept {
+		return nil
+	}
+	var list strings.Builder
+	if !f.json {
+		list.WriteString(" (- as they make it, + as it is):\n\n")
+		for _, d := range v.Differences {
+			list.WriteString(d.String())
+		}
+	}
+	return fmt.Errorf("nothing was adopted: the database isn't what the adopted migrations make%s\nBring them together, by hand or by a migration, "+
+		"or say --accept-differences", list.String())
 }
 
 // other reads the other tool's folder and ledger.
@@ -167,7 +221,7 @@ func writeLedger(folder string, write func() error) error {
 	return nil
 }
 
-func (a *app) printAdoption(f *migrateFlags, dir *adopt.Dir, history *adopt.History, res *migrate.AdoptResult) error {
+func (a *app) printAdoption(f *migrateFlags, dir *adopt.Dir, history *adopt.History, res *migrate.AdoptResult, v *migrate.Verification) error {
 	if f.json {
 		return printJSON(a.stdout, struct {
 			Tool   adopt.Tool `json:"tool"`
@@ -175,7 +229,8 @@ func (a *app) printAdoption(f *migrateFlags, dir *adopt.Dir, history *adopt.Hist
 			Notes  []string   `json:"notes,omitempty"`
 			Left   []string   `json:"left_out,omitempty"`
 			*migrate.AdoptResult
-		}{dir.Tool(), history.Table, history.Notes, dir.Left(), res})
+			Verified *migrate.Verification `json:"verified,omitempty"`
+		}{dir.Tool(), history.Table, history.Notes, dir.Left(), res, v})
 	}
 	fmt.Fprintf(a.stderr, "%s, by its ledger %s: %d applied, %d pending\n", dir.Tool(), history.Table, len(res.Rows), len(res.Pending))
 	for _, text := range history.Notes {
@@ -186,6 +241,9 @@ func (a *app) printAdoption(f *migrateFlags, dir *adopt.Dir, history *adopt.Hist
 	}
 	for _, text := range dir.Left() {
 		fmt.Fprintln(a.stderr, "left out:", text)
+	}
+	if v != nil {
+		fmt.Fprintf(a.stderr, "verified by replay on the scratch database: %d applied, differences: %d\n", v.Replayed, len(v.Differences))
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, i := range res.Rows {

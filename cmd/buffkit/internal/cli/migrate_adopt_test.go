@@ -99,6 +99,41 @@ func TestAdoptAndGoOnWithTheToolsFiles(t *testing.T) {
 	migrateCommand(t, flags, "down", "2").want(t, 0)
 }
 
+func TestAdoptVerifiesByReplay(t *testing.T) {
+	t.Parallel()
+	_, flags := goose(t)
+	if r := migrateCommand(t, flags, "adopt", "--verify", "--dry-run"); r.code != 0 || !strings.Contains(r.stderr, "verified by replay on the scratch database: 1 applied, differences: 0") {
+		t.Errorf("%d %s", r.code, r.stderr)
+	}
+	db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(flags[3], "sqlite:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, query := range []string{"ALTER TABLE users ADD COLUMN note text", "CREATE TABLE stray (id integer)"} {
+		if _, err := db.ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	migrateCommand(t, flags, "adopt", "--verify").want(t, 1, "nothing was adopted", "extra: table stray\n  + CREATE TABLE stray (id integer)\n",
+		"different: table users\n  - CREATE TABLE users (id integer)\n  + CREATE TABLE users (id integer, note text)\n", "--accept-differences")
+	var found struct {
+		Verified struct {
+			Replayed    int
+			Differences []struct{ What, Object string }
+		}
+	}
+	asJSON := migrateCommand(t, flags, "adopt", "--verify", "--json")
+	if err := json.Unmarshal([]byte(asJSON.stdout), &found); err != nil || asJSON.code != 1 || found.Verified.Replayed != 1 || len(found.Verified.Differences) != 2 ||
+		found.Verified.Differences[0].What != "extra" || found.Verified.Differences[1].Object != "table users" {
+		t.Errorf("%v %d %s", err, asJSON.code, asJSON.stdout)
+	}
+	if r := migrateCommand(t, flags, "status", "--format", "goose"); strings.Count(r.stdout, "pending") != 2 {
+		t.Errorf("it was adopted: %s", r.stdout)
+	}
+	migrateCommand(t, flags, "adopt", "--verify", "--accept-differences").want(t, 0, "differences: 2", "done")
+}
+
 func TestAdoptWritesTheFilesInOurFormat(t *testing.T) {
 	t.Parallel()
 	folder, flags := goose(t)
@@ -123,6 +158,8 @@ func TestWrongUsageOfAdopt(t *testing.T) {
 		{"another tool", "there is no table bun_migrations", 1, append([]string{"adopt", "--from", "bun"}, flags...)},
 		{"no ledger", "is it the right database?", 1, append([]string{"adopt"}, empty...)},
 		{"a format", "--from instead of --format", 2, append([]string{"adopt", "--format", "goose"}, flags...)},
+		{"differences that nobody looks for", "needs --verify", 2, append([]string{"adopt", "--accept-differences"}, flags...)},
+		{"a scratch database of another kind", "--scratch is PostgreSQL, and the database is SQLite", 2, append([]string{"adopt", "--scratch", "postgres://127.0.0.1:1/x"}, flags...)},
 		{"a format that isn't one", "no tool is called", 2, append([]string{"status", "--format", "flyway"}, flags...)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

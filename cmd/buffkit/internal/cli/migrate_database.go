@@ -3,8 +3,11 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/buffkit/buffkit/migrate/dialect"
@@ -52,6 +55,19 @@ func parseSQLite(rest string) (databaseTarget, error) {
 		return databaseTarget{}, errors.New("sqlite::memory: would be gone when the command ends: name a file, as in sqlite:app.db")
 	}
 	return databaseTarget{dialect.SQLite, "sqlite", "file:" + rest}, nil
+}
+
+// absent is the name of a SQLite database whose folder is there and whose file isn't; "" for all else, names that are written with escapes among it.
+func (t databaseTarget) absent() string {
+	path, _, _ := strings.Cut(strings.TrimPrefix(t.dsn, "file:"), "?")
+	if t.dialect != dialect.SQLite || strings.ContainsAny(path, "%#") {
+		return ""
+	}
+	folder, err := os.Stat(filepath.Dir(path))
+	if _, missing := os.Stat(path); err != nil || !folder.IsDir() || !errors.Is(missing, fs.ErrNotExist) {
+		return ""
+	}
+	return path
 }
 
 // parseMySQL makes of a URL what the driver reads. Its parameters are the driver's: https://github.com/go-sql-driver/mysql#parameters.

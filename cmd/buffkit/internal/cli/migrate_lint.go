@@ -135,6 +135,7 @@ func (a *app) lintAll(ctx context.Context, f *migrateFlags, l *lintFlags) (findi
 	if f.url() == "" {
 		return nil, usagef("no database: give --database or $%s, or look without one: --dialect postgres, mysql, mariadb or sqlite", databaseVar)
 	}
+	f.looks = true
 	var applied map[migrate.Ref]bool
 	err = a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
 		infos, err := m.Status(ctx)

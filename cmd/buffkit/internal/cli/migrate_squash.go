@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -70,7 +69,7 @@ func (a *app) squash(ctx context.Context, f *migrateFlags, s squashFlags, to mig
 		return err
 	}
 	return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) (err error) {
-		scratch, remove, err := s.open(m.Dialect())
+		scratch, remove, err := openScratch(s.scratch, m.Dialect())
 		if err != nil {
 			return err
 		}
@@ -87,34 +86,6 @@ func (a *app) squash(ctx context.Context, f *migrateFlags, s squashFlags, to mig
 		}
 		return a.replaceFiles(f, s, m.Dialect(), q)
 	})
-}
-
-// open opens the scratch database; nil if there is none.
-func (s squashFlags) open(d dialect.Dialect) (db *sql.DB, remove func() error, err error) {
-	url, folder := s.scratch, ""
-	switch {
-	case url == "" && d != dialect.SQLite:
-		return nil, func() error { return nil }, nil
-	case url == "":
-		if folder, err = os.MkdirTemp("", "buffkit-squash"); err != nil {
-			return nil, nil, err
-		}
-		url = "sqlite:" + filepath.Join(folder, "scratch.db")
-	}
-	db, other, err := openDatabase(url)
-	if err == nil && other != d {
-		err = errors.Join(usagef("--scratch is %s, and the database is %s", other.Title(), d.Title()), db.Close())
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	return db, func() error {
-		err := db.Close()
-		if folder != "" {
-			err = errors.Join(err, os.RemoveAll(folder))
-		}
-		return err
-	}, nil
 }
 
 // refuseTool refuses files of another tool: they have other names than they seem to have, and that tool's reader wouldn't know a squash.

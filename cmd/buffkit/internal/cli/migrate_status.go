@@ -26,11 +26,13 @@ func (a *app) migrateStatus(f *migrateFlags) *cobra.Command {
   buffkit migrate status --database sqlite:app.db --check    # fails unless all are applied`,
 		Args: noArgs,
 		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
+			f.looks = true
 			return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
 				infos, err := m.Status(cmd.Context())
 				if err != nil {
 					return err
 				}
+				a.tellAbsent(f)
 				if err := a.printStatus(f, infos); err != nil || !check {
 					return err
 				}
@@ -123,8 +125,10 @@ func (a *app) migrateValidate(f *migrateFlags) *cobra.Command {
 		Example: `  buffkit migrate validate --database sqlite:app.db`,
 		Args:    noArgs,
 		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
+			f.looks = true
 			return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
 				err := m.Validate(cmd.Context())
+				a.tellAbsent(f)
 				if f.json {
 					return a.printValid(err)
 				}

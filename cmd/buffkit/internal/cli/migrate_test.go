@@ -35,6 +35,23 @@ func migrateCommand(t *testing.T, flags []string, args ...string) result {
 	return run(t, "", append(append([]string{"migrate"}, args...), flags...)...)
 }
 
+func TestWhoOnlyLooksMakesNoFile(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (n int);\n", "1_a.down.sql", "DROP TABLE a;\n")
+	path := strings.TrimPrefix(flags[3], "sqlite:")
+	for _, command := range [][]string{{"status"}, {"plan"}, {"up", "--dry-run"}, {"validate"}, {"version"}, {"stats"}, {"dump"}, {"lint"}, {"wait"}} {
+		r := migrateCommand(t, flags, command...)
+		if _, err := os.Stat(path); r.code != 0 || err == nil {
+			t.Errorf("%q: %d %s, and the file: %v", command, r.code, r.stderr, err)
+		}
+	}
+	migrateCommand(t, flags, "status").want(t, 0, path+" isn't there yet: the next up makes it")
+	migrateCommand(t, flags, "up").want(t, 0)
+	if r := migrateCommand(t, flags, "status"); r.code != 0 || r.stderr != "" {
+		t.Errorf("%d %s", r.code, r.stderr)
+	}
+}
+
 func TestFromNothingToAMigratedDatabase(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "new")

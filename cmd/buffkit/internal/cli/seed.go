@@ -35,7 +35,7 @@ The ledger doesn't see that tables were emptied, or undone and made anew by buff
 			if err != nil {
 				return err
 			}
-			opts.Again = again
+			opts.Again, f.looks = again, status
 			return f.open(func(db *sql.DB, d dialect.Dialect) error {
 				s, err := seed.New(db, d, opts)
 				if err != nil {
