@@ -18,15 +18,21 @@ func id(epoch uint64, offset eventlog.Offset) string {
 // publishes publishes one event of the topic a.
 func (s *story) publishes(epoch uint64, offset eventlog.Offset) *event {
 	events := s.begin("a")
-	s.end(events, acknowledged, []place{{epoch, offset}}, 1)
+	s.end(events, acknowledged, []place{{epoch, offset}}, 1, "")
 	return events[0]
 }
 
 // comesTo publishes one whose outcome is another.
 func (s *story) comesTo(o outcome) *event {
 	events := s.begin("a")
-	s.end(events, o, nil, 1)
+	s.end(events, o, nil, 1, "")
 	return events[0]
+}
+
+// losesAll is a fault that empties the server.
+func (s *story) losesAll() {
+	_, over := s.loses()
+	over()
 }
 
 // begins returns a client that has begun before the first event.
@@ -69,7 +75,7 @@ func TestTheJudgeSeesWhatIsBroken(t *testing.T) {
 			f.gets(s.publishes(7, 30), 7, 30)
 		}, "silent"},
 		{"one from before the beginning didn't come", func(s *story) {
-			s.publishes(7, 1)
+			s.publishes(7, 1, "")
 			s.begins(false)
 		}, ""},
 		{"a client was never let in", func(s *story) {
@@ -156,7 +162,7 @@ func TestTheJudgeSeesWhatIsBroken(t *testing.T) {
 		}, "silent"},
 		{"half of a batch", func(s *story) {
 			f, batch := s.begins(false), s.begin("a", "a")
-			s.end(batch, unknown, nil, 1)
+			s.end(batch, unknown, nil, 1, "")
 			f.gets(batch[0], 7, 10)
 		}, "silent"},
 		{"another log, though nothing was lost", func(s *story) {
@@ -167,7 +173,7 @@ func TestTheJudgeSeesWhatIsBroken(t *testing.T) {
 		{"another log, after all was lost", func(s *story) {
 			f := s.begins(false)
 			s.publishes(7, 10)
-			s.loses()()
+			s.losesAll()
 			s.publishes(8, 20)
 			f.isTold("other_log")
 			f.moved(id(8, 20))
@@ -175,39 +181,47 @@ func TestTheJudgeSeesWhatIsBroken(t *testing.T) {
 		}, ""},
 		{"another log, and nobody was told", func(s *story) {
 			f := s.begins(false)
-			s.loses()()
+			s.losesAll()
 			f.gets(s.publishes(8, 20), 8, 20)
 		}, "silent"},
 		{"told of another log, and it is the same", func(s *story) {
 			f := s.begins(false)
-			s.loses()()
+			s.losesAll()
 			f.isTold("other_log")
 			f.gets(s.publishes(7, 20), 7, 20)
 		}, "false gap"},
 		{"back to an earlier log", func(s *story) {
 			f := s.begins(false)
-			s.loses()()
+			s.losesAll()
 			f.isTold("other_log")
 			f.moved(id(8, 20))
 			f.isTold("rolled_back")
 			f.moved(id(7, 30))
 		}, "order"},
 		{"the end of a log was lost, and had been overtaken", func(s *story) {
-			f, over := s.begins(false), s.loses()
+			f := s.begins(false)
+			_, over := s.loses()
 			s.publishes(7, 10) // by the old master
 			overtaking := s.begin("a")
-			s.end(overtaking, acknowledged, []place{{7, 20}}, 1)
+			s.end(overtaking, acknowledged, []place{{7, 20}}, 1, "")
 			over()
 			f.gets(overtaking[0], 7, 20)
 			f.isTold("other_log")
 			f.gets(s.publishes(8, 30), 8, 30)
 		}, ""},
 		{"the end of a log was lost, and it was resumed", func(s *story) {
-			f, over := s.begins(false), s.loses()
+			f := s.begins(false)
+			_, over := s.loses()
 			s.publishes(7, 10)
 			over()
-			f.resumes(7, 1)
+			f.resumes(7, 1, "")
 			f.gets(s.publishes(7, 30), 7, 30)
+		}, "silent"},
+		{"the end of a log was lost, all had got it, and it goes on", func(s *story) {
+			f := s.begins(false)
+			f.gets(s.publishes(7, 10), 7, 10)
+			s.losesAll()
+			f.gets(s.publishes(7, 20), 7, 20)
 		}, "silent"},
 		{"the place was forgotten", func(s *story) {
 			f := s.begins(false)

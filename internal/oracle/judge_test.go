@@ -29,8 +29,8 @@ func (v violation) String() string {
 		text += ", client " + v.follower.name
 	}
 	if v.event != nil {
-		text += fmt.Sprintf(", event %d of %s at %v (%v, published from %.3fs to %.3fs)", v.event.number, v.event.topic, v.event.at, v.event.outcome,
-			v.event.began.Seconds(), v.event.ended.Seconds())
+		text += fmt.Sprintf(", event %d of %s at %v (%v, published from %.3fs to %.3fs, %s)", v.event.number, v.event.topic, v.event.at, v.event.outcome,
+			v.event.began.Seconds(), v.event.ended.Seconds(), v.event.answer)
 	}
 	return text + ": " + v.text
 }
@@ -65,6 +65,9 @@ func (l *ledger) judge(keeps func(topic string) int) *judge {
 	for _, events := range j.topics {
 		slices.SortFunc(events, func(a, b *event) int { return j.compare(a.at, b.at) })
 		j.publishOrder(events)
+	}
+	for _, s := range l.losses {
+		j.isAnotherLog(s)
 	}
 	for _, f := range l.followers {
 		j.walk(f)
@@ -160,6 +163,23 @@ func (j *judge) publishOrder(events []*event) {
 		}
 		if next = e; first == nil || e.ended < first.ended {
 			first = e
+		}
+	}
+}
+
+// isAnotherLog demands that a log that has surely lost something goes on as another one: only then those are told who have seen what was lost.
+func (j *judge) isAnotherLog(s *loss) {
+	lost, ever := 0, false // the newest log that has lost an event
+	for _, e := range j.events {
+		if e.outcome == acknowledged && e.tries == 1 && e.began >= s.sure.from && e.ended <= s.sure.to {
+			lost, ever = max(lost, j.order[e.at.epoch]), true
+			j.counts["surely lost by the server"]++
+		}
+	}
+	for _, e := range j.events {
+		if ever && e.outcome == acknowledged && e.tries == 1 && e.began > s.to && j.order[e.at.epoch] <= lost {
+			j.blame(violation{"silent", nil, e, e.ended, fmt.Sprintf("what the fault at %.3fs has lost was of the same log", s.from.Seconds())})
+			return
 		}
 	}
 }
@@ -374,7 +394,7 @@ func (w *walk) covers(g *toldGap, e *event) bool {
 	if g.Topic != e.topic || e.began >= g.told {
 		return false
 	}
-	if resets(g.Gap) && w.order[e.at.epoch] <= w.order[g.at.epoch] && slices.ContainsFunc(w.losses, func(s span) bool {
+	if resets(g.Gap) && w.order[e.at.epoch] <= w.order[g.at.epoch] && slices.ContainsFunc(w.losses, func(s *loss) bool {
 		return s.from < storedBy(e) && e.began < s.to && s.from < g.told
 	}) {
 		return true

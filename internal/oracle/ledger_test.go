@@ -58,7 +58,8 @@ type event struct {
 	began   time.Duration
 	ended   time.Duration
 	outcome outcome
-	at      place // of an acknowledged one
+	at      place  // of an acknowledged one
+	answer  string // the error, "" without one
 }
 
 // ledger is what is known of a run. Its methods may be called at the same time.
@@ -70,7 +71,7 @@ type ledger struct {
 	events    []*event     // each guarded by mu until it has ended
 	followers []*follower
 	epochs    []sighting
-	losses    []span
+	losses    []*loss
 	faults    []*incident
 }
 
@@ -80,8 +81,14 @@ type sighting struct {
 	at    time.Duration
 }
 
-// span is a time in which what was stored may have got lost.
+// span is a time.
 type span struct{ from, to time.Duration }
+
+// loss is a time in which what was stored may have got lost. What was published and acknowledged within sure has got lost.
+type loss struct {
+	span
+	sure span
+}
 
 // incident is a fault that happened.
 type incident struct {
@@ -104,11 +111,11 @@ func (l *ledger) begin(topics ...string) []*event {
 	return slices.Clone(l.events[batch:])
 }
 
-func (l *ledger) end(events []*event, o outcome, places []place, tries int) {
+func (l *ledger) end(events []*event, o outcome, places []place, tries int, answer string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, e := range events {
-		e.ended, e.outcome, e.tries = l.now(), o, tries
+		e.ended, e.outcome, e.tries, e.answer = l.now(), o, tries, answer
 		if o == acknowledged {
 			e.at = places[i]
 			l.sightLocked(e.at.epoch)
@@ -169,16 +176,18 @@ func (l *ledger) happens(format string, args ...any) (over func()) {
 	}
 }
 
-// loses records that from now on what is stored may get lost, until the function that it returns is called.
-func (l *ledger) loses() (over func()) {
+// loses records that from now on what is stored may get lost. All that is there already surely is, unless the caller says otherwise. Call the
+// function that it returns when nothing can get lost any more, and every node knows of it.
+func (l *ledger) loses() (lost *loss, over func()) {
+	now := l.now()
+	lost = &loss{span: span{now, math.MaxInt64}, sure: span{0, now}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := len(l.losses)
-	l.losses = append(l.losses, span{from: l.now(), to: math.MaxInt64})
-	return func() {
+	l.losses = append(l.losses, lost)
+	return lost, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.losses[n].to = l.now()
+		lost.to = l.now()
 	}
 }
 

@@ -104,7 +104,8 @@ func (p *redisPair) killed(r *run) error {
 // emptied is a restart of a server that keeps nothing.
 func (p *redisPair) emptied(r *run) error {
 	defer r.ledger.happens("Redis is restarted without its data")()
-	defer r.ledger.loses()()
+	_, over := r.ledger.loses()
+	defer over()
 	if err := p.master.Kill(); err != nil {
 		return err
 	}
@@ -116,7 +117,8 @@ func (p *redisPair) emptied(r *run) error {
 
 func (p *redisPair) flushed(r *run) error {
 	defer r.ledger.happens("FLUSHALL")()
-	defer r.ledger.loses()()
+	_, over := r.ledger.loses()
+	defer over()
 	_, err := p.master.Do("FLUSHALL")
 	return err
 }
@@ -143,11 +145,16 @@ func (p *redisPair) failedOver(r *run) error {
 		return err
 	}
 	defer r.ledger.happens("Redis fails over and loses the tail")()
-	defer r.ledger.loses()()
+	lost, over := r.ledger.loses()
+	defer over()
 	if _, err := p.replica.Do("REPLICAOF", "NO", "ONE"); err != nil {
 		return err
 	}
+	lost.sure.from = r.ledger.now()
 	r.pause(300*time.Millisecond, 1500*time.Millisecond)
+	r.swarm.cut(0.5) // these miss what comes last
+	r.pause(100*time.Millisecond, 300*time.Millisecond)
+	lost.sure.to = r.ledger.now()
 	for _, m := range r.fleet.members {
 		m.proxy.SetTarget(p.replica.Addr)
 	}

@@ -245,7 +245,7 @@ func (r *run) publish(topics []string) []*event {
 		}
 		places[i] = p
 	}
-	r.ledger.end(events, a.Outcome, places, tries+1)
+	r.ledger.end(events, a.Outcome, places, tries+1, fmt.Sprintf("tx %v, %s", o.Tx, a.Error))
 	if a.Outcome == acknowledged || a.Outcome == stored {
 		return events
 	}
