@@ -80,7 +80,8 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 // Publish stores an event and returns its cursor, which is its id on the wire. It doesn't wait for any client.
 //
 // Errors: ErrBadTopic, ErrBadName, ErrClosed, the context's, and those of the log's Append: *eventlog.EventError, eventlog.ErrFull, eventlog.ErrClosed
-// if the log was closed before the broker.
+// if the log was closed before the broker, and eventlog.ErrUnknownOutcome and ErrNotVisible of logs that outlive a process. If the broker was closed
+// while the log was at it, the error wraps both ErrClosed and the log's.
 func (b *Broker) Publish(ctx context.Context, event Event) (eventlog.Cursor, error) {
 	return one(b.PublishAll(ctx, event))
 }
@@ -149,7 +150,7 @@ func (b *Broker) append(ctx context.Context, events []Event) ([]eventlog.Cursor,
 	}
 	cursors, err := b.commits.append(ctx, events)
 	if err != nil && b.ctx.Err() != nil {
-		err = ErrClosed // meanwhile
+		err = fmt.Errorf("%w: %w", ErrClosed, err) // meanwhile; the events may be stored all the same, which err says
 	}
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)

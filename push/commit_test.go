@@ -133,6 +133,25 @@ func TestAFailedAppendFailsAllThatSharedIt(t *testing.T) {
 	})
 }
 
+// That the broker was closed meanwhile says nothing of what became of the events.
+func TestAnUnknownOutcomeIsToldThoughTheBrokerClosed(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBroker(t, push.Public("a"), push.Options{Log: &slowLog{Log: newLog(t, none), fail: eventlog.ErrUnknownOutcome}})
+		var publishing sync.WaitGroup
+		publishing.Go(func() {
+			_, err := b.Publish(t.Context(), push.Event{Topic: "a"})
+			if !errors.Is(err, push.ErrClosed) || !errors.Is(err, eventlog.ErrUnknownOutcome) {
+				t.Errorf("got %v", err)
+			}
+		})
+		synctest.Wait()
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		publishing.Wait()
+	})
+}
+
 func TestLingerGathersWhatLeavesTogether(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := newBroker(t, push.Public("a"), push.Options{Linger: 20 * time.Millisecond})

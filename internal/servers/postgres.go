@@ -106,6 +106,9 @@ func (p *PostgresDB) URL(database string) string {
 	return u.String()
 }
 
+// Crash stops the server at once, as "pg_ctl stop -m immediate" does, and keeps its data: it recovers from its log when it starts.
+func (p *PostgresDB) Crash() error { return p.end(syscall.SIGQUIT) }
+
 // Stop stops the server if it was started here.
 func (p *PostgresDB) Stop() error {
 	if p.Server == nil {
