@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -11,16 +12,12 @@ import (
 	"github.com/buffkit/buffkit/eventlog"
 )
 
-const (
-	maxBatchRecords = 2000    // of one transaction; more gain nothing, and others would wait longer for the lock
-	maxBatchBytes   = 4 << 20 // 4 MiB, unless a single call has more
-)
-
 // call is one Append that waits.
 type call struct {
 	records []eventlog.Record // never written to by the appender: the caller may have gone
-	size    int
-	done    chan struct{} // closed when the rest is set
+	size    int               // of keys and bodies
+	once    bool              // one has an idempotency key
+	done    chan struct{}     // closed when the rest is set
 	places  []place
 	epoch   uint64
 	err     error
@@ -39,7 +36,8 @@ func (s *store) Append(ctx context.Context, records []eventlog.Record) (epoch ui
 	}
 	c := &call{records: records, done: make(chan struct{})}
 	for i := range records {
-		c.size += len(records[i].Body)
+		c.size += len(records[i].Key) + len(records[i].Body)
+		c.once = c.once || records[i].IdempotencyKey != ""
 	}
 	if err := s.enqueue(c); err != nil {
 		return 0, err
@@ -86,14 +84,14 @@ func (s *store) withdraw(c *call) bool {
 	return false
 }
 
-// take removes the calls of the next transaction from the queue.
+// take removes the calls of the next transaction from the queue: as many as make one row, or a single one.
 func (s *store) take() []*call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	records, size, n := 0, 0, 0
 	for _, c := range s.queue {
 		records, size = records+len(c.records), size+c.size
-		if n > 0 && (records > maxBatchRecords || size > maxBatchBytes) {
+		if n > 0 && (records > rowEvents || size > rowBytes) {
 			break
 		}
 		n++
@@ -153,7 +151,8 @@ func (c *call) finish(places []place, epoch uint64, err error) {
 
 // Each is a transaction of its own: one round trip, and the lock is held during none.
 const (
-	appendQuery     = `SELECT epoch, first, chain, prevs FROM {log}_append($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint)`
+	appendQuery = `SELECT epoch, first, chain, prevs
+FROM {log}_append($1::text[], $2::smallint[], $3::smallint[], $4::integer[], $5::integer[], $6::bytea, $7::bigint[], $8::bigint, $9::bigint)`
 	appendOnceQuery = `SELECT epoch, "offset", prev, chain, repeated FROM {log}_append_once($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint)`
 )
 
@@ -161,60 +160,54 @@ const (
 func (s *store) insert(calls []*call) (places []place, epoch uint64, err error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.opts.timeout)
 	defer cancel()
-	cols := columnsOf(calls)
+	statement := s.insertOnce
+	if fits(calls) && !slices.ContainsFunc(calls, func(c *call) bool { return c.once }) {
+		statement = s.insertRow
+	}
 	sent := false
-	err = s.conns.with(ctx, func(conn *pgx.Conn) (err error) {
+	err = s.conns.with(ctx, func(conn *pgx.Conn) error {
 		sent = true
-		if cols.keyed {
-			places, epoch, err = s.insertOnce(ctx, conn, cols)
-		} else {
-			places, epoch, err = s.insertPlain(ctx, conn, cols)
-		}
-		return err
+		return s.committed(ctx, conn, func(q querier) (err error) {
+			places, epoch, err = statement(ctx, q, calls)
+			return err
+		})
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, 0, s.outcome(sent, err)
-	case len(places) != len(cols.topics):
-		return nil, 0, fmt.Errorf("%w: the server named %d places of %d", eventlog.ErrUnknownOutcome, len(places), len(cols.topics))
+	}
+	if n, _ := extent(calls); len(places) != n {
+		return nil, 0, fmt.Errorf("%w: the server named %d places of %d", eventlog.ErrUnknownOutcome, len(places), n)
 	}
 	return places, epoch, nil
 }
 
-// insertPlain stores records without idempotency keys. The server names the first place, and for each topic what was before; the rest follows.
-func (s *store) insertPlain(ctx context.Context, conn *pgx.Conn, cols columns) (places []place, epoch uint64, err error) {
-	before, names := cols.chains()
+// insertRow stores records without idempotency keys in one row.
+func (s *store) insertRow(ctx context.Context, q querier, calls []*call) (places []place, epoch uint64, err error) {
+	p := pack(calls)
+	known, at, since := s.latest.of(p.topics)
 	var first, chain eventlog.Offset
 	var prevs []eventlog.Offset
-	known, at := s.latest.of(names)
-	args := s.args(cols.topics, cols.keys, cols.bodies, before, names, known, at)
-	if err := conn.QueryRow(ctx, s.append, args...).Scan(&epoch, &first, &chain, &prevs); err != nil {
+	args := s.args(p.topics, p.lasts, p.members, p.ends, p.keys, p.body, known, at, since)
+	if err := q.QueryRow(ctx, s.append, args...).Scan(&epoch, &first, &chain, &prevs); err != nil {
 		return nil, 0, err
 	}
-	places = make([]place, len(before))
-	for i, b := range before {
-		p := place{offset: first + eventlog.Offset(i), chain: first + eventlog.Offset(i) - 1}
-		if i == 0 {
-			p.chain = chain
-		}
-		if b > 0 {
-			p.prev = first + eventlog.Offset(b) - 1
-		} else {
-			p.prev = prevs[-b-1]
-		}
-		places[i] = p
+	if len(prevs) != len(p.topics) {
+		return nil, 0, fmt.Errorf("the server named %d topics of %d", len(prevs), len(p.topics))
 	}
-	s.latest.appended(cols.topics, places)
+	places = p.places(first, chain, prevs)
+	s.latest.appended(p, places)
 	return places, epoch, nil
 }
 
-func (s *store) insertOnce(ctx context.Context, conn *pgx.Conn, cols columns) (places []place, epoch uint64, err error) {
-	rows, err := conn.Query(ctx, s.appendOnce, s.args(cols.topics, cols.keys, cols.bodies, cols.idems, s.period())...)
+// insertOnce stores records that may have idempotency keys, or are too many for a row.
+func (s *store) insertOnce(ctx context.Context, q querier, calls []*call) (places []place, epoch uint64, err error) {
+	topics, keys, bodies, idems := columnsOf(calls)
+	rows, err := q.Query(ctx, s.appendOnce, s.args(topics, keys, bodies, idems, s.period())...)
 	if err != nil {
 		return nil, 0, err
 	}
 	var p place
-	places = make([]place, 0, len(cols.topics))
+	places = make([]place, 0, len(topics))
 	_, err = pgx.ForEachRow(rows, []any{&epoch, &p.offset, &p.prev, &p.chain, &p.repeated}, func() error {
 		places = append(places, p)
 		return nil
@@ -222,54 +215,16 @@ func (s *store) insertOnce(ctx context.Context, conn *pgx.Conn, cols columns) (p
 	return places, epoch, err
 }
 
-// columns are records as arrays, one for each column.
-type columns struct {
-	topics              []string
-	keys, bodies, idems [][]byte
-	keyed               bool // one has an idempotency key
-}
-
-func countOf(calls []*call) (n int) {
-	for _, c := range calls {
-		n += len(c.records)
-	}
-	return n
-}
-
-func columnsOf(calls []*call) columns {
-	n := countOf(calls)
-	cols := columns{topics: make([]string, 0, n), keys: make([][]byte, 0, n), bodies: make([][]byte, 0, n), idems: make([][]byte, 0, n)}
+// columnsOf returns records as arrays.
+func columnsOf(calls []*call) (topics []string, keys, bodies, idems [][]byte) {
 	for _, c := range calls {
 		for i := range c.records {
-			cols.add(&c.records[i])
+			r := &c.records[i]
+			topics, keys = append(topics, r.Topic), append(keys, []byte(r.Key))
+			bodies, idems = append(bodies, orEmpty(r.Body)), append(idems, orNull(r.IdempotencyKey))
 		}
 	}
-	return cols
-}
-
-func (c *columns) add(r *eventlog.Record) {
-	c.topics = append(c.topics, r.Topic)
-	c.keys = append(c.keys, []byte(r.Key))
-	c.bodies = append(c.bodies, orEmpty(r.Body))
-	c.idems = append(c.idems, orNull(r.IdempotencyKey))
-	c.keyed = c.keyed || r.IdempotencyKey != ""
-}
-
-// chains returns the topics, each once, and for each record the number of the one before it in its topic, counted from 1. The first of
-// a topic has the topic's number instead, as a negative one.
-func (c *columns) chains() (before []int64, names []string) {
-	before = make([]int64, len(c.topics))
-	last := make(map[string]int64, len(c.topics))
-	for i, topic := range c.topics {
-		if n, ok := last[topic]; ok {
-			before[i] = n
-		} else {
-			names = append(names, topic)
-			before[i] = -int64(len(names))
-		}
-		last[topic] = int64(i) + 1
-	}
-	return before, names
+	return topics, keys, bodies, idems
 }
 
 // orEmpty makes a NULL an empty value.
@@ -315,6 +270,8 @@ func explain(pg *pgconn.PgError) error {
 	switch pg.Code {
 	case "53100":
 		return fmt.Errorf("%w: the server's disk is full: %w", eventlog.ErrFull, pg)
+	case "40001":
+		return fmt.Errorf("pglog: the isolation of the log's connections is stricter than READ COMMITTED since it was opened: open it again, or set default_transaction_isolation back: %w", pg)
 	case "25006":
 		return fmt.Errorf("pglog: the server is read-only, a standby or one on its way down: connect to the primary, with target_session_attrs=read-write: %w", pg)
 	case "42P01", "42883", "3F000":

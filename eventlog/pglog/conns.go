@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -17,6 +18,22 @@ type conns interface {
 	// db is for package migrate; done ends its use. Behind a pooler, which loses prepared statements, it does without them if it can.
 	db(pooled bool) (db *sql.DB, done func() error)
 	close()
+}
+
+// querier is a connection, or a transaction on it.
+type querier interface {
+	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
+	Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
+}
+
+// committed calls use with a connection on which each statement sees what was committed before it, whatever the server's default is: a stricter isolation
+// would fail all but one of those who append at a time.
+func (s *store) committed(ctx context.Context, conn *pgx.Conn, use func(querier) error) error {
+	if !s.server.strict {
+		return use(conn)
+	}
+	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error { return use(tx) })
 }
 
 type pgxConns struct {

@@ -1,7 +1,11 @@
 // Package pglog is a durable log in PostgreSQL 13 or later, which all nodes of an app share, and which takes events inside the app's own transactions.
 //
-//	Append ── calls that come together are one transaction ──> buffkit_log_events <── follow: NOTIFY says when, the table says what
-//	AppendTx ── buffkit_log_pending ── COMMIT ── trigger ─────────^
+//	Append ── calls that come together are one row ──> buffkit_log_batches <── follow: NOTIFY says when, the table says what
+//	AppendTx ── buffkit_log_pending ── COMMIT ── trigger ────^    └── a second later ──> buffkit_log_index <── history of a topic
+//
+// Events that are stored together are packed into one row: then to store them costs about what a bare INSERT of them costs. Which of a row's events are of which
+// topic stands in an index of its own, which a node brings up to date every second; what it lacks yet is found by a look through the youngest rows. The view buffkit_log_events
+// shows what counts, by topic.
 //
 // # What it promises
 //
@@ -21,7 +25,7 @@
 // stores them. So the lock is held for the length of a commit, however long the transaction took and wherever in it AppendTx was called. It is held for
 // longer when the app says SET CONSTRAINTS ALL IMMEDIATE, or PREPARE TRANSACTION: then no node appends until that transaction ends. Other
 // deferred constraints that wait for rows which another transaction holds may end in a deadlock, which the server finds and ends as any other.
-// The isolation must be READ COMMITTED, the server's default.
+// The isolation must be READ COMMITTED, the server's default; for what the log does on its own connections it doesn't matter what the default is.
 //
 // # What to set up
 //
@@ -30,5 +34,10 @@
 // pooler in transaction mode, PgBouncer say, notifications don't arrive: the log notices, and asks every Options.Poll.
 // Package function Check, and buffkit doctor, look for settings that lose events.
 //
-// Retention is per topic. What is over it isn't shown from then on, and is deleted in the background in small transactions, by one node at a time. The clock is the server's.
+// Notifications are hints alone: when the server's queue of them is half full, because some listener elsewhere doesn't listen, the log sends none, no append fails, and events arrive
+// up to Options.Poll later.
+//
+// Retention is per topic. What is over it isn't shown from then on. A row is deleted in the background when none of its events counts any more, in small transactions, by one node at
+// a time; one of which less than half the bytes count is written anew without the others. So the table holds at most twice the bytes that count, some 50 bytes for each event of such
+// a row, and what the walk through all rows hasn't come to: it takes two seconds of ten, and deletes the oldest rows first. The clock is the server's.
 package pglog

@@ -3,6 +3,7 @@ package pglog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,9 +30,29 @@ func (s *store) Pooled() bool { return s.server.pooled }
 
 // Sweep drops at once what is over the limits, and older than tail.
 func (s *store) Sweep(ctx context.Context, tail time.Duration) error {
-	var from int64
-	return s.sweepOnce(ctx, &from, tail)
+	return (&sweeper{store: s, tail: max(tail, 0), atMost: time.Minute}).round(ctx)
 }
+
+// Turns returns a function that takes a turn of retention, each as short as can be.
+func (s *store) Turns() func(context.Context) error {
+	return (&sweeper{store: s}).round
+}
+
+// Index brings the index up to the head, by itself or by waiting for who is at it.
+func (s *store) Index(ctx context.Context) error {
+	return s.conns.with(ctx, func(conn *pgx.Conn) error {
+		for behind := true; behind; {
+			const query = "SELECT l.head > i.upto FROM buffkit_log l CROSS JOIN buffkit_log_indexed i"
+			if err := errors.Join(s.extendIndex(ctx, conn), conn.QueryRow(ctx, query, pgx.QueryExecModeExec).Scan(&behind)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// IndexEvery sets how often the index is brought up to the head.
+func IndexEvery(opts *Options, d time.Duration) { opts.indexEvery = d }
 
 // Pend is AppendTx with records.
 func (s *store) Pend(ctx context.Context, tx pgx.Tx, records ...eventlog.Record) error {
@@ -44,7 +65,8 @@ func (s *store) Pend(ctx context.Context, tx pgx.Tx, records ...eventlog.Record)
 // Batches is how many transactions the store has made for Append.
 func (s *store) Batches() int64 { return s.batches.Load() }
 
-const SweepRows = sweepRows
+// SweepTopics is how many topics a turn looks at, at least.
+const SweepTopics = sweepTopics
 
 // Queued is how many calls of Append wait for a transaction.
 func (s *store) Queued() int {

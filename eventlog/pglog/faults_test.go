@@ -399,7 +399,7 @@ func has(t *testing.T, server *servers.PostgresDB, data string) bool {
 	}
 	defer conn.Close(t.Context())
 	var n int
-	err = conn.QueryRow(t.Context(), "SELECT count(*) FROM buffkit_log_events WHERE body = $1", fmt.Appendf(nil, "data: %s\n\n", data)).Scan(&n)
+	err = conn.QueryRow(t.Context(), "SELECT count(*) FROM buffkit_log_batches WHERE position($1::bytea IN body) > 0", fmt.Appendf(nil, "data: %s\n\n", data)).Scan(&n)
 	return err == nil && n == 1
 }
 

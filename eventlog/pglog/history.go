@@ -11,24 +11,35 @@ import (
 	"github.com/buffkit/buffkit/eventlog"
 )
 
-// What is over the topic's limits is left out though the sweeper may not have dropped it yet. Of what was before the rest, the oldest
-// event that is left knows. It is told in which order to take the rest.
+// What is over the topic's limits is left out though the sweeper may not have noted it yet. Of what was before the rest, the oldest
+// event that is left knows, if nothing of the topic was ever over. It is told in which order to take the rest, and takes no more than it was asked for in bytes.
 const historyQuery = `
 WITH bound AS MATERIALIZED (
-	SELECT {log}_bound($1::text, $2::bigint, $3::bigint, $4::bigint) AS upto
+	SELECT greatest(b.upto, (SELECT t.trimmed FROM {log}_topics t WHERE t.topic = $1::text)) AS upto
+	FROM (SELECT {log}_bound($1::text, $2::bigint, $3::bigint, $4::bigint) AS upto) b
+), found AS (
+	SELECT e."offset", e.prev, e.size FROM bound b JOIN {log}_events e ON e.topic = $1 AND e.known > greatest($5::bigint, b.upto) AND e.since < $6::bigint
+		AND e."offset" > greatest($5::bigint, b.upto) AND e."offset" <= $6
+	ORDER BY e."offset" %s LIMIT $7::int
+), wanted AS (
+	SELECT f.*, sum(f.size) OVER (ORDER BY f."offset" DESC) - f.size AS newer FROM found f
 )
 SELECT l.epoch,
-	coalesce(
-		(SELECT o.prev FROM {log}_events o WHERE o.topic = $1 AND o."offset" > b.upto ORDER BY o."offset" LIMIT 1),
-		greatest(b.upto, (SELECT t.trimmed FROM {log}_topics t WHERE t.topic IN ($1, '') ORDER BY t.topic DESC LIMIT 1), 0)
-	),
-	e."offset", e.topic, e.key, e.prev, e.chain, e.body
+	CASE WHEN b.upto > 0 THEN b.upto ELSE coalesce(
+		(SELECT i.prev FROM {log}_index i WHERE i.topic = $1 ORDER BY i.last LIMIT 1),
+		(SELECT e.prev FROM {log}_events e WHERE e.topic = $1 ORDER BY e."offset" LIMIT 1),
+		(SELECT t.trimmed FROM {log}_topics t WHERE t.topic = ''),
+		0) END,
+	r."offset", r.prev, r.chain, r.key_size, r.piece
 FROM {log} l CROSS JOIN bound b
-LEFT JOIN LATERAL (
-	SELECT * FROM {log}_events e WHERE e.topic = $1 AND e."offset" > greatest($5::bigint, b.upto) AND e."offset" <= $6::bigint
-	ORDER BY e."offset" %s LIMIT $7::int
-) e ON true
-WHERE l.partition = 0 ORDER BY e."offset"`
+LEFT JOIN (
+	SELECT w."offset", w.prev, p.* FROM wanted w CROSS JOIN LATERAL (
+		SELECT CASE WHEN w."offset" > a.first THEN w."offset" - 1 ELSE a.chain END AS chain, coalesce(a.keys[w."offset" - a.first + 1], 0) AS key_size,
+			substring(a.body FROM coalesce(a.ends[w."offset" - a.first], 0) + 1 FOR w.size) AS piece
+		FROM (SELECT * FROM {log}_batches x WHERE x.last >= w."offset" ORDER BY x.last LIMIT 1) a
+	) p WHERE $8::bigint <= 0 OR w.newer < $8::bigint
+) r ON true
+WHERE l.partition = 0 ORDER BY r."offset"`
 
 const queryTimeout = 30 * time.Second // of a range of up to 10,000 events: a server that takes longer doesn't answer at all
 
@@ -47,32 +58,42 @@ func (s *store) History(ctx context.Context, r eventlog.Range) (eventlog.History
 func (s *store) history1(ctx context.Context, conn *pgx.Conn, r eventlog.Range) (h eventlog.History, err error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	query, until, limit := s.history, int64(r.Until), min(max(r.Max, 1), math.MaxInt32)
+	query, until, limit, bytes := s.history, int64(r.Until), min(max(r.Max, 1), math.MaxInt32), int64(0)
 	if r.Newest {
-		query = s.newest
+		query, bytes = s.newest, r.Bytes
 	}
 	if until == 0 {
 		until = math.MaxInt64
 	}
 	keep := s.limitsOf(r.Topic)
-	rows, err := conn.Query(ctx, query, s.args(r.Topic, keep.count, keep.bytes, keep.age, int64(r.After), until, limit)...)
+	args := s.args(r.Topic, keep.count, keep.bytes, keep.age, int64(r.After), until, limit, bytes)
+	err = s.committed(ctx, conn, func(q querier) error {
+		h, err = readHistory(ctx, q, query, args, r.Topic)
+		return err
+	})
+	if err == nil && h.Epoch == 0 {
+		err = errEmpty
+	}
+	return h, err
+}
+
+func readHistory(ctx context.Context, q querier, query string, args []any, topic string) (h eventlog.History, err error) {
+	rows, err := q.Query(ctx, query, args...)
 	if err != nil {
 		return h, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var e row
-		if err := rows.Scan(&h.Epoch, &h.Trimmed, &e.offset, &e.topic, &e.key, &e.prev, &e.chain, &e.body); err != nil {
-			return h, err
+	var offset, prev, chain *eventlog.Offset // nil: there is no record
+	var keySize *int
+	var piece []byte
+	_, err = pgx.ForEachRow(rows, []any{&h.Epoch, &h.Trimmed, &offset, &prev, &chain, &keySize, &piece}, func() error {
+		if offset != nil {
+			h.Records = append(h.Records, eventlog.Record{
+				Topic: topic, Key: string(piece[:*keySize]), Body: piece[*keySize:], Offset: *offset, Prev: *prev, Chain: *chain,
+			})
 		}
-		if e.offset != nil {
-			h.Records = append(h.Records, e.record())
-		}
-	}
-	if rows.Err() == nil && h.Epoch == 0 {
-		return h, errEmpty
-	}
-	return h, rows.Err()
+		return nil
+	})
+	return h, err
 }
 
 var errEmpty = errors.New("pglog: the table buffkit_log is empty: restore it, or undo the migrations of pglog and run them again")
@@ -89,11 +110,13 @@ func (s *store) Supersede(ctx context.Context, old uint64) (epoch uint64, err er
 	err = s.conns.with(ctx, func(conn *pgx.Conn) error {
 		ctx, cancel := context.WithTimeout(ctx, s.opts.timeout)
 		defer cancel()
-		err := conn.QueryRow(ctx, s.supersede, s.args(int64(old))...).Scan(&epoch)
-		if errors.Is(err, pgx.ErrNoRows) {
-			err = conn.QueryRow(ctx, s.epoch, s.args()...).Scan(&epoch)
-		}
-		return err
+		return s.committed(ctx, conn, func(q querier) error {
+			err := q.QueryRow(ctx, s.supersede, s.args(int64(old))...).Scan(&epoch)
+			if errors.Is(err, pgx.ErrNoRows) {
+				err = q.QueryRow(ctx, s.epoch, s.args()...).Scan(&epoch)
+			}
+			return err
+		})
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, errEmpty

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/eventlog/pglog"
@@ -16,14 +17,19 @@ import (
 func TestRecordsNameTheOneBeforeWhateverANodeKnows(t *testing.T) {
 	t.Parallel()
 	dsn := fresh(t)
-	nodes := []*pglog.Store{openStore(t, dsn, nil), openStore(t, dsn, nil), openStore(t, dsn, nil)}
+	open := func(indexed time.Duration) *pglog.Store {
+		opts := &pglog.Options{}
+		pglog.IndexEvery(opts, indexed)
+		return openStore(t, dsn, opts)
+	}
+	nodes := []*pglog.Store{open(10 * time.Millisecond), open(time.Hour), open(time.Hour)}
 	pool := newPool(t, dsn)
 	var tail sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	tail.Go(func() { _ = nodes[0].Tail(ctx, eventlog.Cursor{}, func(eventlog.Page) error { return nil }) }) // the others don't
 	t.Cleanup(tail.Wait)
 	t.Cleanup(cancel)
-	all := follow(t, openStore(t, dsn, nil), eventlog.Cursor{})
+	all := follow(t, open(time.Hour), eventlog.Cursor{})
 	var writers sync.WaitGroup
 	for w, s := range nodes {
 		writers.Go(func() {
@@ -51,9 +57,16 @@ func TestRecordsNameTheOneBeforeWhateverANodeKnows(t *testing.T) {
 			}
 			var head eventlog.Offset
 			all.seen(func() bool { head = all.head; return true })
-			if _, err := pool.Exec(context.Background(), `WITH gone AS (DELETE FROM buffkit_log_events WHERE topic = $1 AND "offset" <= $2 RETURNING topic, "offset")
-				INSERT INTO buffkit_log_topics AS t SELECT topic, max("offset") FROM gone GROUP BY topic
-				ON CONFLICT (topic) DO UPDATE SET trimmed = greatest(t.trimmed, excluded.trimmed)`, fmt.Sprint("t", i%12), int64(head)); err != nil {
+			_, err := pool.Exec(context.Background(), `WITH gone AS (
+					SELECT max("offset") AS upto FROM buffkit_log_events WHERE topic = $1 AND "offset" <= $2 HAVING max("offset") > 0
+				), noted AS (
+					INSERT INTO buffkit_log_topics AS t SELECT $1, upto FROM gone ON CONFLICT (topic) DO UPDATE SET trimmed = greatest(t.trimmed, excluded.trimmed)
+				)
+				DELETE FROM buffkit_log_index i USING gone WHERE i.topic = $1 AND i.last <= gone.upto`, fmt.Sprint("t", i%12), int64(head))
+			if err == nil {
+				_, err = pool.Exec(context.Background(), "SELECT buffkit_log_collect(0, 100, 0)")
+			}
+			if err != nil {
 				t.Error(err)
 				return
 			}
@@ -64,4 +77,32 @@ func TestRecordsNameTheOneBeforeWhateverANodeKnows(t *testing.T) {
 	emptier.Wait()
 	last := mustAppend(t, nodes[1], record("last", "x"))[0].Offset
 	until(t, "the tape", func() bool { return all.seen(func() bool { return all.head == last }) }) // and it checks each
+}
+
+// A node that knows a topic's newest event learns of a newer one that another node has stored, though retention has dropped that one meanwhile.
+func TestARecordNamesTheOneBeforeThoughThatIsGone(t *testing.T) {
+	t.Parallel()
+	dsn := fresh(t)
+	open := func() *pglog.Store {
+		opts := &pglog.Options{Retention: forever, RetentionOf: func(topic string) eventlog.Retention {
+			if topic == "short" {
+				return eventlog.Retention{Age: time.Microsecond}
+			}
+			return eventlog.Retention{}
+		}}
+		pglog.IndexEvery(opts, time.Hour)
+		return openStore(t, dsn, opts)
+	}
+	s, other := open(), open()
+	mustAppend(t, s, record("long", "stays"), record("short", "as long as that and longer"))
+	gone := mustAppend(t, other, record("short", "2"))[0]
+	if err := other.Sweep(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, rows := kept(t, s, dsn, "short"); rows != 0 {
+		t.Fatalf("%d rows are left", rows)
+	}
+	if r := mustAppend(t, s, record("short", "3"))[0]; r.Prev != gone.Offset {
+		t.Errorf("it names %d, want %d", r.Prev, gone.Offset)
+	}
 }

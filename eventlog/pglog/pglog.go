@@ -39,7 +39,7 @@ type Options struct {
 	// Logger gets what nobody else is told. Default slog.Default().
 	Logger *slog.Logger
 
-	sweepEvery, timeout, tailKept time.Duration // tests have shorter ones
+	sweepEvery, indexEvery, timeout, tailKept time.Duration // tests have other ones
 }
 
 // store is the part that talks to the server.
@@ -77,6 +77,7 @@ func openStore(ctx context.Context, c conns, opts *Options) (*store, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.appendAll)
+	s.tasks.Go(s.index)
 	s.tasks.Go(s.sweep)
 	return s, nil
 }
@@ -87,6 +88,9 @@ func (s *store) connect(ctx context.Context) (err error) {
 	}
 	if err := s.server.check(); err != nil {
 		return err
+	}
+	if s.server.copies {
+		return ErrStandby
 	}
 	if s.opts.Migrate {
 		if err := migrateUp(ctx, s.conns, s.server.pooled, s.opts.Logger); err != nil {
@@ -106,6 +110,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.sweepEvery == 0 {
 		o.sweepEvery = sweepInterval
+	}
+	if o.indexEvery == 0 {
+		o.indexEvery = indexInterval
 	}
 	if o.tailKept == 0 {
 		o.tailKept = tailKept

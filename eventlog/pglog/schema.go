@@ -48,8 +48,8 @@ func migrateUp(ctx context.Context, c conns, pooled bool, logger *slog.Logger) e
 
 // queries are the statements of a store, with the schema that its tables are in.
 type queries struct {
-	append, appendOnce, appendTx, tail, history, newest, supersede, epoch, dirty, walk, trim, forget string
-	channel                                                                                          string // of its notifications
+	append, appendOnce, appendTx, tail, history, newest, supersede, epoch, indexLock, unindexed, indexRows, dirty, walk, trim, collect, forget string
+	channel                                                                                                                                    string // of its notifications
 }
 
 func newQueries(schema string, oid uint32) queries {
@@ -63,9 +63,13 @@ func newQueries(schema string, oid uint32) queries {
 		newest:     in(fmt.Sprintf(historyQuery, "DESC")),
 		supersede:  in(supersedeQuery),
 		epoch:      in(epochQuery),
+		indexLock:  in(indexLockQuery),
+		unindexed:  in(unindexedQuery),
+		indexRows:  in(indexRowsQuery),
 		dirty:      in(dirtyQuery),
 		walk:       in(walkQuery),
 		trim:       in(trimQuery),
+		collect:    in(collectQuery),
 		forget:     in(forgetQuery),
 		channel:    fmt.Sprintf("buffkit_log_%d", oid),
 	}
@@ -95,14 +99,17 @@ type server struct {
 	version  int    // 150004 is 15.4
 	encoding string // of the database
 	pooled   bool   // a pooler stands between: the process that answers isn't the one that the connection was made with
+	strict   bool   // its default isolation is stricter than READ COMMITTED
+	copies   bool   // it is a standby
 }
 
-const serverQuery = `SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), pg_backend_pid()`
+const serverQuery = `SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), pg_backend_pid(), pg_is_in_recovery(),
+	current_setting('default_transaction_isolation') NOT IN ('read committed', 'read uncommitted')`
 
 func look(ctx context.Context, c conns) (s server, err error) {
 	err = c.with(ctx, func(conn *pgx.Conn) error {
 		var pid uint32
-		if err := conn.QueryRow(ctx, serverQuery, pgx.QueryExecModeExec).Scan(&s.version, &s.encoding, &pid); err != nil {
+		if err := conn.QueryRow(ctx, serverQuery, pgx.QueryExecModeExec).Scan(&s.version, &s.encoding, &pid, &s.copies, &s.strict); err != nil {
 			return err
 		}
 		s.pooled = pid != conn.PgConn().PID()
@@ -122,3 +129,6 @@ func (s server) check() error {
 	}
 	return nil
 }
+
+// ErrStandby is returned by Open and its like for a server that follows another one.
+var ErrStandby = errors.New("pglog: the server is a standby, which takes no events: connect to the primary, or name all of them in the URL and add target_session_attrs=read-write")

@@ -11,20 +11,22 @@ import (
 
 const (
 	heartbeat    = time.Second // a page at least so often
-	pageRecords  = 1000        // of one query
-	pageMaxBytes = 4 << 20     // of bodies; one event may be larger
+	pageRecords  = 1000        // of one query, and those of one row more
+	pageMaxBytes = 4 << 20     // and so much
 )
 
-// One statement sees one state: the head is that of the records. The sum stops a page of large events.
+// One statement sees one state: the head is that of the records. The sums stop a page of large events.
 const tailQuery = `
-SELECT l.epoch, l.head, e."offset", e.topic, e.key, e.prev, e.chain, e.body FROM {log} l
+SELECT l.epoch, l.head, b.last, b.first, b.chain, b.topics, b.prevs, b.members, b.ends, b.keys, b.body FROM {log} l
 LEFT JOIN LATERAL (
 	SELECT * FROM (
-		SELECT p.*, sum(p.size) OVER (ORDER BY p."offset") - p.size AS before
-		FROM (SELECT * FROM {log}_events WHERE "offset" > coalesce($1::bigint, l.head) ORDER BY "offset" LIMIT $2::int) p
-	) q WHERE q.before < $3::bigint
-) e ON true
-WHERE l.partition = 0 ORDER BY e."offset"`
+		SELECT p.*, sum(cardinality(p.members)) OVER page - cardinality(p.members) AS records_before,
+			sum(octet_length(p.body)) OVER page - octet_length(p.body) AS bytes_before
+		FROM (SELECT * FROM {log}_batches WHERE last > coalesce($1::bigint, l.head) ORDER BY last LIMIT $2::int) p
+		WINDOW page AS (ORDER BY p.last)
+	) q WHERE q.records_before < $2::int AND q.bytes_before < $3::bigint
+) b ON true
+WHERE l.partition = 0 ORDER BY b.last`
 
 // Tail implements eventlog.Store. It keeps a connection of the pool until it ends.
 func (s *store) Tail(ctx context.Context, after eventlog.Cursor, next func(eventlog.Page) error) error {
@@ -69,51 +71,51 @@ func (s *store) follow(ctx context.Context, conn *pgx.Conn, after eventlog.Curso
 	}
 }
 
-// page reads what is stored behind an offset. If it is full, its head is that of its last record, since there may be more.
+// page reads what is stored behind an offset. If it is full, its head is that of its last row, since there may be more.
 func (s *store) page(ctx context.Context, conn *pgx.Conn, from *int64) (page eventlog.Page, full bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.timeout)
 	defer cancel()
-	rows, err := conn.Query(ctx, s.tail, s.args(from, pageRecords, pageMaxBytes)...)
-	if err != nil {
-		return page, false, explained(err)
-	}
-	defer rows.Close()
-	var head eventlog.Offset
-	bytes := 0
-	for rows.Next() {
-		var r row
-		if err := rows.Scan(&page.Epoch, &head, &r.offset, &r.topic, &r.key, &r.prev, &r.chain, &r.body); err != nil {
-			return page, false, err
-		}
-		if r.offset != nil {
-			page.Records = append(page.Records, r.record())
-			s.latest.follow(&page.Records[len(page.Records)-1])
-			bytes += len(r.key) + len(r.body)
-		}
-	}
-	switch err := rows.Err(); {
+	err = s.committed(ctx, conn, func(q querier) error {
+		page, full, err = s.readPage(ctx, q, from)
+		return err
+	})
+	switch {
 	case err != nil:
 		return page, false, explained(err)
 	case page.Epoch == 0:
 		return page, false, errEmpty
 	}
-	full = len(page.Records) == pageRecords || bytes >= pageMaxBytes
-	if full {
-		head = page.Records[len(page.Records)-1].Offset
-	}
-	page.Head = eventlog.NewCursor(page.Epoch, head)
+	s.latest.follow(page.Records)
 	return page, full, nil
 }
 
-// row is one of an outer join: without an event, all is NULL.
-type row struct {
-	offset, prev, chain *eventlog.Offset
-	topic               *string
-	key, body           []byte
-}
-
-func (r *row) record() eventlog.Record {
-	return eventlog.Record{Topic: *r.topic, Key: string(r.key), Body: r.body, Offset: *r.offset, Prev: *r.prev, Chain: *r.chain}
+func (s *store) readPage(ctx context.Context, q querier, from *int64) (page eventlog.Page, full bool, err error) {
+	rows, err := q.Query(ctx, s.tail, s.args(from, pageRecords, pageMaxBytes)...)
+	if err != nil {
+		return page, false, err
+	}
+	defer rows.Close()
+	var head, after, last eventlog.Offset
+	if from != nil {
+		after = eventlog.Offset(*from)
+	}
+	records, bytes := 0, 0
+	for rows.Next() {
+		var b batch
+		if err := rows.Scan(&page.Epoch, &head, &b.last, &b.first, &b.chain, &b.topics, &b.prevs, &b.members, &b.ends, &b.keys, &b.body); err != nil {
+			return page, false, err
+		}
+		if b.last != nil {
+			page.Records = append(page.Records, b.records(after)...)
+			records, bytes, last = records+len(b.members), bytes+len(b.body), *b.last
+		}
+	}
+	full = records >= pageRecords || bytes >= pageMaxBytes
+	if full {
+		head = last
+	}
+	page.Head = eventlog.NewCursor(page.Epoch, head)
+	return page, full, rows.Err()
 }
 
 // waiter waits for the next page to be due. A notification is a hint, no more: what it tells is read from the table, and who doesn't

@@ -4,7 +4,8 @@
 CREATE TABLE buffkit_log (
 	partition integer PRIMARY KEY,
 	epoch     bigint NOT NULL,
-	head      bigint NOT NULL -- the newest offset
+	head      bigint NOT NULL, -- the newest offset
+	chain     bigint NOT NULL  -- the head before the last transaction that moved it
 ) WITH (fillfactor = 10); -- room for new versions of the row beside the old ones, without a change to the index
 
 CREATE FUNCTION buffkit_log_epoch() RETURNS bigint LANGUAGE sql AS $$
@@ -16,21 +17,43 @@ CREATE FUNCTION buffkit_log_clock() RETURNS bigint LANGUAGE sql VOLATILE AS $$
 	SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 $$;
 
-INSERT INTO buffkit_log VALUES (0, buffkit_log_epoch(), 0);
+INSERT INTO buffkit_log VALUES (0, buffkit_log_epoch(), 0, 0);
 
-CREATE TABLE buffkit_log_events (
-	"offset" bigint  PRIMARY KEY,
-	topic    text    COLLATE "C" NOT NULL,
-	key      bytea   NOT NULL,
-	prev     bigint  NOT NULL, -- the offset before it in its topic
-	chain    bigint  NOT NULL, -- and in its partition
-	size     integer NOT NULL, -- of body and key
-	body     bytea   NOT NULL
+-- The events, as they were stored: some that came together are a row. They have the offsets from first to last. Rows that were stored in one
+-- transaction may be several: a row has at most 1000 events, and 512 KiB of them and one more.
+CREATE TABLE buffkit_log_batches (
+	last    bigint     PRIMARY KEY,
+	first   bigint     NOT NULL,
+	chain   bigint     NOT NULL, -- the offset before first, whatever its topic
+	topics  text[]     COLLATE "C" NOT NULL, -- each once, '' if all of it was dropped
+	prevs   bigint[]   NOT NULL, -- of each topic the offset before its first event here
+	lasts   smallint[] NOT NULL, -- and the number of its last event here, counted from 1
+	members smallint[] NOT NULL, -- of each event the number of its topic, 0 if it was dropped
+	ends    integer[]  NOT NULL, -- and where it ends in body, in bytes
+	keys    integer[],           -- and how many bytes of it are the key; NULL if no event has one
+	body    bytea      NOT NULL  -- of each event its key and its body
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
-CREATE INDEX buffkit_log_events_topic ON buffkit_log_events (topic, "offset") INCLUDE (size);
+ALTER TABLE buffkit_log_batches ALTER body SET STORAGE EXTERNAL; -- not compressed: that takes longer than to write it, and a part of it can be read
 
--- How far a topic was trimmed, for the time when nothing of it is left. The topic '', which no event can have, stands for those forgotten here.
+-- Where the events of a topic are: a row for some that follow each other in their topic. It is made a little later than the events.
+CREATE TABLE buffkit_log_index (
+	topic   text      COLLATE "C",
+	last    bigint,
+	prev    bigint    NOT NULL, -- the offset in the topic before these
+	offsets bigint[]  NOT NULL,
+	sizes   integer[] NOT NULL, -- of body and key
+	PRIMARY KEY (topic, last)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+
+-- Up to which offset the index knows all. Younger events are found by a look into their rows.
+CREATE TABLE buffkit_log_indexed (
+	upto bigint NOT NULL
+) WITH (fillfactor = 10);
+
+INSERT INTO buffkit_log_indexed VALUES (0);
+
+-- How far a topic was trimmed: its events up to there count as gone, whether or not they are still in their rows. The topic '', which no event can have, stands for those forgotten here.
 CREATE TABLE buffkit_log_topics (
 	topic   text   COLLATE "C" PRIMARY KEY,
 	trimmed bigint NOT NULL
@@ -46,48 +69,91 @@ CREATE TABLE buffkit_log_keys (
 
 CREATE INDEX buffkit_log_keys_offset ON buffkit_log_keys ("offset");
 
--- What a topic's next event names as the one before it.
-CREATE FUNCTION buffkit_log_last(name text) RETURNS bigint LANGUAGE sql STABLE AS $$
-	SELECT coalesce(
-		(SELECT max(e."offset") FROM buffkit_log_events e WHERE e.topic = name),
-		(SELECT t.trimmed FROM buffkit_log_topics t WHERE t.topic IN (name, '') ORDER BY t.topic DESC LIMIT 1),
+-- The events that count, by topic. Of the rows that they are found in, known is the last offset and since one before the first: who looks for a range asks for
+-- these, too.
+CREATE VIEW buffkit_log_events AS
+SELECT i.topic, e."offset", e.prev, e.size, i.prev AS since, i.last AS known
+FROM buffkit_log_index i
+CROSS JOIN LATERAL (
+	SELECT u."offset", u.size, lag(u."offset", 1, i.prev) OVER (ORDER BY u.n) AS prev
+	FROM unnest(i.offsets, i.sizes) WITH ORDINALITY AS u ("offset", size, n)
+) e
+LEFT JOIN buffkit_log_topics t ON t.topic = i.topic
+WHERE e."offset" > coalesce(t.trimmed, 0)
+UNION ALL
+SELECT g.topic, e."offset", e.prev, e.size, b.first - 1, b.last
+FROM buffkit_log_batches b
+CROSS JOIN LATERAL unnest(b.topics, b.prevs) WITH ORDINALITY AS g (topic, prev, k)
+CROSS JOIN LATERAL (
+	SELECT b.first + p.n - 1 AS "offset", p.size, lag(b.first + p.n - 1, 1, g.prev) OVER (ORDER BY p.n) AS prev
+	FROM (
+		SELECT m.n, m.member, m.stop - lag(m.stop, 1, 0) OVER (ORDER BY m.n) AS size
+		FROM unnest(b.members, b.ends) WITH ORDINALITY AS m (member, stop, n)
+	) p WHERE p.member = g.k
+) e
+LEFT JOIN buffkit_log_topics t ON t.topic = g.topic
+WHERE b.last > (SELECT upto FROM buffkit_log_indexed) AND e."offset" > coalesce(t.trimmed, 0);
+
+-- What the next event of each topic names as the one before it. Rows that begin behind since aren't looked into.
+CREATE FUNCTION buffkit_log_newest(names text[], since bigint) RETURNS TABLE (topic text, newest bigint) LANGUAGE sql STABLE AS $$
+	SELECT g.name, coalesce(
+		greatest(
+			f.newest,
+			(SELECT max(i.last) FROM buffkit_log_index i WHERE i.topic = g.name),
+			(SELECT t.trimmed FROM buffkit_log_topics t WHERE t.topic = g.name)),
+		(SELECT t.trimmed FROM buffkit_log_topics t WHERE t.topic = ''),
 		0)
+	FROM unnest(names) AS g (name)
+	LEFT JOIN (
+		SELECT u.topic, max(b.first + u.nth - 1) AS newest
+		FROM buffkit_log_batches b CROSS JOIN LATERAL unnest(b.topics, b.lasts) AS u (topic, nth)
+		WHERE b.last > (SELECT upto FROM buffkit_log_indexed) AND b.first <= since GROUP BY u.topic
+	) f ON f.topic = g.name
 $$;
 
--- Stores events without idempotency keys in their order: the first is behind chain, the last at head. names are their topics, each once. before has
--- for each event the number of the one before it in its topic, counted from 1, or if that is none of these the topic's in names, as a negative number.
--- known has what the caller takes for the newest offset of each of the topics, or 0, as it was when the log's head was at. If others have stored events
--- since, theirs are looked for; if the log has lost the event at that place, nothing is taken for known.
-CREATE FUNCTION buffkit_log_append(topics text[], keys bytea[], bodies bytea[], before bigint[], names text[], known bigint[], at bigint,
-	OUT epoch bigint, OUT first bigint, OUT chain bigint, OUT prevs bigint[])
+-- Tells all nodes that there is news. It is a hint alone, and no commit shall fail because some listener doesn't listen and the server's queue is full.
+CREATE FUNCTION buffkit_log_notify() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF pg_notification_queue_usage() < 0.5 THEN
+		PERFORM pg_notify('buffkit_log_' || 'buffkit_log'::regclass::oid, '');
+	END IF;
+END
+$$;
+
+-- Stores events without idempotency keys, which make one row: see there for names (the topics), lasts, members, ends, keys and body. known has what the
+-- caller takes for the newest offset of each of the topics, or 0, as it was when the log's head was at: it knows all that were stored behind since. If others have
+-- stored events meanwhile, theirs are looked for; if the log has lost the event at that place, nothing is taken for known.
+CREATE FUNCTION buffkit_log_append(names text[], nths smallint[], numbers smallint[], stops integer[], key_sizes integer[], bytes bytea,
+	known bigint[], at bigint, since bigint, OUT epoch bigint, OUT first bigint, OUT chain bigint, OUT prevs bigint[])
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 #variable_conflict use_variable
+DECLARE
+	head bigint;
 BEGIN
-	-- A statement of its own: the next one's snapshot is taken when the lock is held, and sees all that others have committed.
-	SELECT l.epoch, l.head INTO STRICT epoch, chain FROM buffkit_log l WHERE l.partition = 0 FOR UPDATE;
-	first := greatest(chain + 1, buffkit_log_clock());
-	UPDATE buffkit_log l SET head = first + cardinality(topics) - 1 WHERE l.partition = 0;
+	-- It takes the lock. The next statement's snapshot is taken when it is held, and sees all that others have committed.
+	UPDATE buffkit_log l SET chain = l.head, head = greatest(l.head + 1, buffkit_log_clock()) + cardinality(numbers) - 1
+	WHERE l.partition = 0 RETURNING l.epoch, l.chain, l.head INTO STRICT epoch, chain, head;
+	first := head - cardinality(numbers) + 1;
 	prevs := known;
-	IF chain <> at AND EXISTS (SELECT FROM buffkit_log_events e WHERE e."offset" = at) THEN
+	IF chain <> at AND at >= (SELECT b.first FROM buffkit_log_batches b WHERE b.last >= at ORDER BY b.last LIMIT 1) THEN
 		SELECT array_agg(greatest(g.known, m.newest, (SELECT t.trimmed FROM buffkit_log_topics t WHERE t.topic = g.name AND t.trimmed > at)) ORDER BY g.n)
 		INTO prevs FROM unnest(names, known) WITH ORDINALITY AS g (name, known, n)
-		LEFT JOIN (SELECT e.topic, max(e."offset") AS newest FROM buffkit_log_events e WHERE e."offset" > at GROUP BY e.topic) m ON m.topic = g.name;
+		LEFT JOIN (
+			SELECT u.topic, max(b.first + u.nth - 1) AS newest
+			FROM buffkit_log_batches b CROSS JOIN LATERAL unnest(b.topics, b.lasts) AS u (topic, nth) WHERE b.last > at GROUP BY u.topic
+		) m ON m.topic = g.name;
 	ELSIF chain <> at THEN
-		prevs := NULL;
+		prevs := array_fill(0::bigint, ARRAY[cardinality(names)]);
+		since := chain;
 	END IF;
-	IF prevs IS NULL OR 0 = ANY (prevs) THEN
-		SELECT array_agg(CASE WHEN g.prev > 0 THEN g.prev ELSE coalesce( -- buffkit_log_last, without the call
-			(SELECT max(e."offset") FROM buffkit_log_events e WHERE e.topic = g.name),
-			(SELECT t.trimmed FROM buffkit_log_topics t WHERE t.topic IN (g.name, '') ORDER BY t.topic DESC LIMIT 1),
-			0) END ORDER BY g.n) INTO prevs FROM unnest(names, prevs) WITH ORDINALITY AS g (name, prev, n);
+	IF 0 = ANY (prevs) THEN
+		SELECT array_agg(CASE WHEN g.prev > 0 THEN g.prev ELSE o.newest END ORDER BY g.n) INTO prevs
+		FROM unnest(names, prevs) WITH ORDINALITY AS g (name, prev, n)
+		LEFT JOIN buffkit_log_newest(ARRAY(SELECT u.name FROM unnest(names, prevs) AS u (name, prev) WHERE u.prev = 0), since) o ON o.topic = g.name;
 	END IF;
-	INSERT INTO buffkit_log_events ("offset", topic, key, prev, chain, size, body)
-	SELECT first + g.n - 1, g.topic, g.key,
-		CASE WHEN g.b > 0 THEN first + g.b - 1 ELSE prevs[-g.b] END,
-		CASE WHEN g.n > 1 THEN first + g.n - 2 ELSE chain END,
-		octet_length(g.key) + octet_length(g.body), g.body
-	FROM unnest(topics, keys, bodies, before) WITH ORDINALITY AS g (topic, key, body, b, n);
-	PERFORM pg_notify('buffkit_log_' || 'buffkit_log'::regclass::oid, '');
+	INSERT INTO buffkit_log_batches (last, first, chain, topics, prevs, lasts, members, ends, keys, body)
+	VALUES (head, first, chain, names, prevs, nths, numbers, stops, key_sizes, bytes);
+	PERFORM buffkit_log_notify();
 END
 $$;
 
@@ -99,10 +165,10 @@ LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
 	log_epoch bigint;
-	last      bigint;
+	tip       bigint;
 	clock     bigint;
 BEGIN
-	SELECT l.epoch, l.head INTO STRICT log_epoch, last FROM buffkit_log l WHERE l.partition = 0 FOR UPDATE;
+	SELECT l.epoch, l.head INTO STRICT log_epoch, tip FROM buffkit_log l WHERE l.partition = 0 FOR UPDATE;
 	clock := buffkit_log_clock();
 	RETURN QUERY
 	WITH given AS MATERIALIZED (
@@ -111,30 +177,42 @@ BEGIN
 		FROM unnest(topics, keys, bodies, idems) WITH ORDINALITY AS g (topic, key, body, idem, n)
 		LEFT JOIN buffkit_log_keys k ON k.topic = g.topic AND k.key = g.idem AND k."offset" >= clock - period
 	), fresh AS MATERIALIZED (
-		SELECT n, topic, key, body, idem, greatest(last + 1, clock) + row_number() OVER (ORDER BY n) - 1 AS place
+		SELECT n, topic, key, idem, key || body AS piece, octet_length(key) AS key_size, octet_length(key) + octet_length(body) AS size,
+			greatest(tip + 1, clock) + row_number() OVER (ORDER BY n) - 1 AS place
 		FROM given WHERE known IS NULL AND first = n
+	), chained AS MATERIALIZED ( -- which also tells which row an event comes into
+		SELECT f.*, (f.place - min(f.place) OVER ()) / 1000 AS thousand, sum(f.size) OVER (ORDER BY f.n) / 524288 AS half,
+			coalesce(lag(f.place) OVER (PARTITION BY f.topic ORDER BY f.n), o.newest) AS prev,
+			coalesce(lag(f.place) OVER (ORDER BY f.n), tip) AS chain
+		FROM fresh f JOIN buffkit_log_newest(ARRAY(SELECT DISTINCT g.topic FROM fresh g), tip) o ON o.topic = f.topic
+	), numbered AS MATERIALIZED (
+		SELECT c.*, dense_rank() OVER (PARTITION BY c.thousand, c.half ORDER BY c.topic) AS k,
+			row_number() OVER events AS i, sum(c.size) OVER events AS stop
+		FROM chained c WINDOW events AS (PARTITION BY c.thousand, c.half ORDER BY c.n)
+	), topical AS (
+		SELECT t.thousand, t.half, array_agg(t.topic ORDER BY t.k) AS topics, array_agg(t.prev ORDER BY t.k) AS prevs, array_agg(t.nth ORDER BY t.k) AS lasts
+		FROM (
+			SELECT c.thousand, c.half, c.k, c.topic, min(c.prev) AS prev, max(c.i)::smallint AS nth FROM numbered c GROUP BY c.thousand, c.half, c.k, c.topic
+		) t GROUP BY t.thousand, t.half
 	), stored AS (
-		INSERT INTO buffkit_log_events AS e ("offset", topic, key, prev, chain, size, body)
-		SELECT f.place, f.topic, f.key,
-			coalesce(lag(f.place) OVER (PARTITION BY f.topic ORDER BY f.n), buffkit_log_last(f.topic)),
-			coalesce(lag(f.place) OVER (ORDER BY f.n), last),
-			octet_length(f.key) + octet_length(f.body),
-			f.body
-		FROM fresh f
-		RETURNING e."offset", e.prev, e.chain
+		INSERT INTO buffkit_log_batches (last, first, chain, topics, prevs, lasts, members, ends, keys, body)
+		SELECT max(c.place), min(c.place), min(c.chain), t.topics, t.prevs, t.lasts, array_agg(c.k::smallint ORDER BY c.n), array_agg(c.stop::integer ORDER BY c.n),
+			CASE WHEN max(c.key_size) > 0 THEN array_agg(c.key_size ORDER BY c.n) END, string_agg(c.piece, ''::bytea ORDER BY c.n)
+		FROM numbered c JOIN topical t ON t.thousand = c.thousand AND t.half = c.half
+		GROUP BY c.thousand, c.half, t.topics, t.prevs, t.lasts
 	), remembered AS (
 		INSERT INTO buffkit_log_keys AS k (topic, key, "offset")
 		SELECT f.topic, f.idem, f.place FROM fresh f WHERE f.idem IS NOT NULL
 		ON CONFLICT (topic, key) DO UPDATE SET "offset" = excluded."offset"
 	), moved AS (
-		UPDATE buffkit_log l SET head = (SELECT max(place) FROM fresh) WHERE l.partition = 0 AND EXISTS (SELECT FROM fresh)
+		UPDATE buffkit_log l SET chain = l.head, head = (SELECT max(place) FROM fresh) WHERE l.partition = 0 AND EXISTS (SELECT FROM fresh)
 	)
 	SELECT log_epoch, coalesce(g.known, f.place), coalesce(s.prev, 0), coalesce(s.chain, 0), g.known IS NOT NULL OR g.first < g.n
 	FROM given g
 	LEFT JOIN fresh f ON f.n = g.first
-	LEFT JOIN stored s ON s."offset" = f.place AND g.first = g.n
+	LEFT JOIN chained s ON s.n = g.n
 	ORDER BY g.n;
-	PERFORM pg_notify('buffkit_log_' || 'buffkit_log'::regclass::oid, '');
+	PERFORM buffkit_log_notify();
 END
 $$;
 
@@ -178,47 +256,88 @@ ALTER TABLE buffkit_log_pending ENABLE ALWAYS TRIGGER buffkit_log_commit;
 -- The newest offset of a topic that is over a limit, or 0. NULL is no limit; ages are microseconds. The newest event is dropped by age alone.
 CREATE FUNCTION buffkit_log_bound(name text, max_count bigint, max_bytes bigint, max_age bigint) RETURNS bigint
 LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
-	SELECT greatest(
-		CASE WHEN max_count IS NOT NULL THEN
-			(SELECT e."offset" FROM buffkit_log_events e WHERE e.topic = name ORDER BY e."offset" DESC OFFSET max_count LIMIT 1)
-		END,
-		CASE WHEN max_bytes IS NOT NULL THEN
-			(SELECT s."offset" FROM (
-				SELECT e."offset", sum(e.size) OVER newest AS total, row_number() OVER newest AS nth
-				FROM buffkit_log_events e WHERE e.topic = name WINDOW newest AS (ORDER BY e."offset" DESC)
-			) s WHERE s.total > max_bytes AND s.nth > 1 ORDER BY s."offset" DESC LIMIT 1)
-		END,
-		CASE WHEN max_age IS NOT NULL THEN
-			(SELECT max(e."offset") FROM buffkit_log_events e WHERE e.topic = name AND e."offset" < (SELECT buffkit_log_clock() - max_age))
-		END,
-		0)
+	SELECT coalesce(max(s."offset"), 0) FROM (
+		SELECT e."offset", row_number() OVER newest AS nth, sum(e.size) OVER newest AS total
+		FROM buffkit_log_events e WHERE e.topic = name WINDOW newest AS (ORDER BY e."offset" DESC)
+	) s WHERE s.nth > max_count OR (s.total > max_bytes AND s.nth > 1) OR s."offset" < (SELECT buffkit_log_clock() - max_age)
 $$;
 
--- Drops what the topics have over their limits and nodes may not be reading any more (of the last tail microseconds nothing), at most max_rows events, and returns how many it dropped. Returns -1 if another node is at it.
-CREATE FUNCTION buffkit_log_trim(topics text[], counts bigint[], bytes bigint[], ages bigint[], max_rows bigint, tail bigint) RETURNS bigint
+-- Notes how far the topics are over their limits, and drops what the index has up to there. Returns how many are, or -1 if another node is at it.
+CREATE FUNCTION buffkit_log_trim(topics text[], counts bigint[], bytes bigint[], ages bigint[]) RETURNS bigint
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
-	dropped bigint;
-	clock   bigint := buffkit_log_clock();
+	many bigint;
 BEGIN
 	IF NOT pg_try_advisory_xact_lock('buffkit_log_topics'::regclass::oid::bigint) THEN
 		RETURN -1;
 	END IF;
 	WITH bounds AS MATERIALIZED (
-		SELECT g.topic, least(buffkit_log_bound(g.topic, g.max_count, g.max_bytes, g.max_age), clock - tail) AS upto
+		SELECT g.topic, buffkit_log_bound(g.topic, g.max_count, g.max_bytes, g.max_age) AS upto
 		FROM unnest(topics, counts, bytes, ages) AS g (topic, max_count, max_bytes, max_age)
-	), old AS MATERIALIZED (
-		SELECT e."offset" FROM bounds b
-		CROSS JOIN LATERAL (
-			SELECT o."offset" FROM buffkit_log_events o WHERE o.topic = b.topic AND o."offset" <= b.upto ORDER BY o."offset" LIMIT max_rows
-		) e LIMIT max_rows
-	), gone AS (
-		DELETE FROM buffkit_log_events e USING old WHERE e."offset" = old."offset" RETURNING e.topic, e."offset"
 	), noted AS (
-		INSERT INTO buffkit_log_topics AS t (topic, trimmed) SELECT topic, max("offset") FROM gone GROUP BY topic
+		INSERT INTO buffkit_log_topics AS t (topic, trimmed) SELECT b.topic, b.upto FROM bounds b WHERE b.upto > 0
 		ON CONFLICT (topic) DO UPDATE SET trimmed = greatest(t.trimmed, excluded.trimmed)
+	), gone AS (
+		DELETE FROM buffkit_log_index i USING bounds b LEFT JOIN buffkit_log_topics t ON t.topic = b.topic
+		WHERE i.topic = b.topic AND i.last <= greatest(b.upto, t.trimmed)
 	)
-	SELECT count(*) INTO dropped FROM gone;
-	RETURN dropped;
+	SELECT count(*) INTO many FROM bounds b WHERE b.upto > 0;
+	RETURN many;
+END
+$$;
+
+-- Looks at the next rows of events behind an offset, but at none that nodes may be reading: of the last tail microseconds, or not yet in the index. Drops those of
+-- which no event counts any more, and writes those anew, without the others, of which less than half the bytes do. Returns the last that it looked at, NULL if there was none, and how
+-- many it dropped; -1 if another node is at it.
+CREATE FUNCTION buffkit_log_collect(behind bigint, max_rows bigint, tail bigint, OUT seen bigint, OUT dropped bigint) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+	kept  bigint[]; -- rows of which something counts and something doesn't
+	clock bigint := buffkit_log_clock();
+BEGIN
+	dropped := -1;
+	IF NOT pg_try_advisory_xact_lock('buffkit_log_topics'::regclass::oid::bigint) THEN
+		RETURN;
+	END IF;
+	WITH next AS MATERIALIZED (
+		SELECT b.last, b.first, b.topics, b.lasts FROM buffkit_log_batches b
+		WHERE b.last > behind AND b.last <= least(clock - tail, (SELECT i.upto FROM buffkit_log_indexed i)) ORDER BY b.last LIMIT max_rows
+	), judged AS MATERIALIZED (
+		SELECT s.last, bool_and(v.gone) AS gone, bool_or(v.topic <> '' AND (v.gone OR v.trimmed >= s.first)) AS less
+		FROM next s CROSS JOIN LATERAL (
+			SELECT u.topic, t.trimmed, u.topic = '' OR coalesce(t.trimmed >= s.first + u.nth - 1, NOT EXISTS ( -- an empty topic that is remembered no more
+				SELECT FROM buffkit_log_index i WHERE i.topic = u.topic AND i.last >= s.first + u.nth - 1 AND i.prev < s.first + u.nth - 1)) AS gone
+			FROM unnest(s.topics, s.lasts) AS u (topic, nth) LEFT JOIN buffkit_log_topics t ON t.topic = u.topic
+		) v GROUP BY s.last
+	), gone AS (
+		DELETE FROM buffkit_log_batches b USING judged j WHERE b.last = j.last AND j.gone
+	)
+	SELECT max(j.last), count(*) FILTER (WHERE j.gone), array_agg(j.last) FILTER (WHERE j.less AND NOT j.gone) INTO seen, dropped, kept FROM judged j;
+	IF kept IS NULL THEN
+		RETURN;
+	END IF;
+	WITH events AS MATERIALIZED (
+		SELECT b.last, m.n, b.first + m.n - 1 AS "offset", m.member, m.stop, m.stop - lag(m.stop, 1, 0) OVER (PARTITION BY b.last ORDER BY m.n) AS size, coalesce(b.keys[m.n], 0) AS key_size,
+			m.member > 0 AND b.first + m.n - 1 > coalesce(t.trimmed, 0) AND (t.trimmed IS NOT NULL OR EXISTS (
+				SELECT FROM buffkit_log_index i WHERE i.topic = b.topics[m.member] AND i.last >= b.first + m.n - 1 AND i.prev < b.first + m.n - 1)) AS counts
+		FROM buffkit_log_batches b CROSS JOIN LATERAL unnest(b.members, b.ends) WITH ORDINALITY AS m (member, stop, n)
+		LEFT JOIN buffkit_log_topics t ON t.topic = b.topics[m.member]
+		WHERE b.last = ANY (kept)
+	), poor AS (
+		SELECT e.last FROM events e GROUP BY e.last HAVING 2 * coalesce(sum(e.size) FILTER (WHERE e.counts), 0) < sum(e.size)
+	), rest AS (
+		SELECT e.last, array_agg(CASE WHEN e.counts THEN e.member ELSE 0::smallint END ORDER BY e.n) AS members, array_agg(e.upto::integer ORDER BY e.n) AS ends,
+			array_agg(CASE WHEN e.counts THEN e.key_size ELSE 0 END ORDER BY e.n) AS keys,
+			coalesce(string_agg(substring(b.body FROM e.stop - e.size + 1 FOR e.size), ''::bytea ORDER BY e.n) FILTER (WHERE e.counts), '') AS body
+		FROM (
+			SELECT a.*, coalesce(sum(a.size) FILTER (WHERE a.counts) OVER (PARTITION BY a.last ORDER BY a.n), 0) AS upto FROM events a JOIN poor p ON p.last = a.last
+		) e JOIN buffkit_log_batches b ON b.last = e.last GROUP BY e.last
+	), holes AS (
+		SELECT e.last, e.member, max(e."offset") AS upto FROM events e WHERE e.member > 0 AND NOT e.counts GROUP BY e.last, e.member
+	)
+	UPDATE buffkit_log_batches b SET members = r.members, ends = r.ends, keys = CASE WHEN b.keys IS NOT NULL THEN r.keys END, body = r.body,
+		topics = ARRAY(SELECT CASE WHEN g.k::smallint = ANY (r.members) THEN g.topic ELSE '' END FROM unnest(b.topics) WITH ORDINALITY AS g (topic, k) ORDER BY g.k),
+		prevs = ARRAY(SELECT coalesce(h.upto, g.prev) FROM unnest(b.prevs) WITH ORDINALITY AS g (prev, k)
+			LEFT JOIN holes h ON h.last = b.last AND h.member = g.k ORDER BY g.k)
+	FROM rest r WHERE b.last = r.last;
 END
 $$;
