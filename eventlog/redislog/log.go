@@ -22,9 +22,14 @@ func Open(ctx context.Context, opts *Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	replica, err := eventlog.NewReplica(ctx, store, store.replicaOptions())
+	o := store.replicaOptions()
+	kept := eventlog.Store(store)
+	if store.opts.Archive != nil {
+		kept = eventlog.NewTier(store, store.opts.Archive, &eventlog.TierOptions{Logger: o.Logger})
+	}
+	replica, err := eventlog.NewReplica(ctx, kept, o)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("follow the log %q in Redis: %w", store.opts.Prefix, err), store.Close())
+		return nil, errors.Join(fmt.Errorf("follow the log %q in Redis: %w", store.opts.Prefix, err), kept.Close())
 	}
 	return &Log{replica}, nil
 }

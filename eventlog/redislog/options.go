@@ -76,6 +76,9 @@ type Options struct {
 	// Default DefaultForget.
 	Forget time.Duration
 
+	// Archive, if set, keeps what Redis drops, and history is read from there then: see eventlog.NewTier. Closing the log closes it. OpenStore doesn't
+	// use it.
+	Archive eventlog.Archive
 	// Replica is about this node: its memory, the keys that seal events, its logger. Its Retention and RetentionOf are those above if they are unset.
 	// OpenStore doesn't use it.
 	Replica *eventlog.ReplicaOptions

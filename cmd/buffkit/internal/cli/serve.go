@@ -12,6 +12,7 @@ import (
 	"github.com/buffkit/buffkit/cmd/buffkit/internal/access"
 	"github.com/buffkit/buffkit/cmd/buffkit/internal/hub"
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/sqlarchive"
 	"github.com/buffkit/buffkit/push"
 	"github.com/spf13/cobra"
 )
@@ -28,6 +29,8 @@ const (
 type serveFlags struct {
 	addr, log  string
 	sessions   string
+	archive    string
+	archiveAge time.Duration
 	secretFile string
 	insecure   bool
 	json       bool
@@ -81,6 +84,8 @@ func (f *serveFlags) define(cmd *cobra.Command) {
 	addLog(flags, &f.log, "where the events are kept: memory, sqlite:DIR for a file in a folder, redis://… or postgres://… for several nodes")
 	flags.StringVar(&f.sessions, "sessions", "", "what several nodes agree on about sessions: memory for this node alone, redis://…, postgres://…, mysql://…, "+
 		"mariadb://… or sqlite:FILE (default that of --log, if it is redis or postgres)")
+	flags.StringVar(&f.archive, "archive", "", "where events go on to be kept that --log redis://… drops: postgres://…, mysql://…, mariadb://… or sqlite:FILE")
+	flags.DurationVar(&f.archiveAge, "archive-age", sqlarchive.DefaultAge, "how long an event is kept in the archive; 0: no limit")
 	flags.StringArrayVar(&f.hub.AllowOrigins, "allow-origin", nil, "browser origin whose pages may call, as in https://app.example.com; repeat")
 	flags.BoolVar(&f.json, "json", false, "print the address and the log as JSON lines")
 	flags.BoolVar(&f.verbose, "verbose", false, "log every stream that begins, ends, or is refused")
@@ -207,6 +212,9 @@ func (f *serveFlags) read(ctx context.Context, logger *slog.Logger) (at logPlace
 		return nil, nil, nil, err
 	}
 	if at, err = parseLog(f.log); err != nil {
+		return nil, nil, nil, err
+	}
+	if at, err = f.withArchive(at); err != nil {
 		return nil, nil, nil, err
 	}
 	keys, err := f.access()

@@ -37,7 +37,9 @@ func (f *serveFlags) parseSessions() (sessionsOpener, error) {
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--sessions: %w", err)}
 		}
-		return func(ctx context.Context, _ *slog.Logger) (sessionstore.Store, error) { return redisstore.Open(ctx, opts) }, nil
+		return func(ctx context.Context, _ *slog.Logger) (sessionstore.Store, error) {
+			return redisstore.Open(ctx, opts)
+		}, nil
 	}
 	target, err := parseDatabase(text)
 	if err != nil {
@@ -86,10 +88,7 @@ func (s databaseSessions) Close() error { return errors.Join(s.Store.Close(), s.
 
 // openSessions is a sessionsOpener.
 func (target databaseTarget) openSessions(ctx context.Context, logger *slog.Logger) (sessionstore.Store, error) {
-	if target.dialect == dialect.SQLite {
-		target.dsn += "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
-	}
-	db, err := sql.Open(target.driver, target.dsn)
+	db, err := sql.Open(target.driver, target.shared().dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -99,4 +98,12 @@ func (target databaseTarget) openSessions(ctx context.Context, logger *slog.Logg
 		return nil, errors.Join(err, db.Close())
 	}
 	return databaseSessions{store, db}, nil
+}
+
+// shared returns the target with what several processes need to write to it at a time.
+func (target databaseTarget) shared() databaseTarget {
+	if target.dialect == dialect.SQLite {
+		target.dsn += "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
+	}
+	return target
 }

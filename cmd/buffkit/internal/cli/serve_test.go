@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -273,6 +274,47 @@ func TestServeGoesOnAfterARestart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Redis keeps five events, and the archive all: who was away for longer gets them, also from a node that has just started.
+func TestServeReadsFromTheArchiveWhatRedisHasDropped(t *testing.T) {
+	t.Parallel()
+	server, err := servers.Redis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	args := []string{"--insecure", "--log", "redis://" + server.Addr, "--retain-events", "5", "--archive", "sqlite:" + filepath.Join(t.TempDir(), "archive.db")}
+	p, target := serve(t, args...)
+	const events = 40
+	for i := range events {
+		publishTo(t, target, fmt.Sprint("event ", i))
+	}
+	whole := func(target string) {
+		t.Helper()
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
+			status, body := get(t, target+"/history?topic=news&limit=1000")
+			if status == 200 && strings.Count(body, "event ") == events && !strings.Contains(body, "gap") {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("history: %d %s", status, body)
+			}
+		}
+	}
+	whole(target)
+	p.interrupt().want(t, 0)
+	_, target = serve(t, args...)
+	whole(target)
+}
+
+func TestServeRefusesAnArchiveThatItCantUse(t *testing.T) {
+	t.Parallel()
+	run(t, "", "serve", "--log", "memory", "--insecure", "--archive", "sqlite:a.db").want(t, 2, "--archive", "redis://")
+	run(t, "", "serve", "--log", "redis://localhost:1", "--insecure", "--archive", "mongodb://localhost").want(t, 2, "--archive", "mongodb")
+	run(t, "", "serve", "--log", "redis://localhost:1", "--insecure", "--archive", "sqlite:a.db", "--archive-age", "-1s").want(t, 2, "--archive-age")
 }
 
 // The folder is in the working directory, so this test runs alone.
