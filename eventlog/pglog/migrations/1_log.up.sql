@@ -107,7 +107,9 @@ CREATE FUNCTION buffkit_log_newest(names text[], since bigint) RETURNS TABLE (to
 	LEFT JOIN (
 		SELECT u.topic, max(b.first + u.nth - 1) AS newest
 		FROM buffkit_log_batches b CROSS JOIN LATERAL unnest(b.topics, b.lasts) AS u (topic, nth)
-		WHERE b.last > (SELECT upto FROM buffkit_log_indexed) AND b.first <= since GROUP BY u.topic
+		WHERE b.last > (SELECT upto FROM buffkit_log_indexed) AND b.first <= since
+			AND (cardinality(names) > 4 OR b.topics && names) -- each with each, so of a few alone
+		GROUP BY u.topic
 	) f ON f.topic = g.name
 $$;
 
