@@ -263,29 +263,23 @@ func (n *node) append(ctx context.Context, events []push.Event) (a answer) {
 	return a
 }
 
-// errNo rolls a transaction back.
-var errNo = errors.New("the app has changed its mind")
-
 // inTransaction publishes with AppendTx. What is rolled back is so whatever the server says to it; a COMMIT without an answer may have come through.
+// pgx.BeginFunc won't do: where COMMIT lost its connection, it returns the error of the ROLLBACK that follows, which was never sent.
 func (n *node) inTransaction(ctx context.Context, o order) answer {
-	committing := false
-	err := pgx.BeginFunc(ctx, n.pool, func(tx pgx.Tx) error {
-		if err := n.pg.AppendTx(ctx, tx, o.Events...); err != nil {
-			return fmt.Errorf("append: %w", err)
-		}
-		if !o.Commit {
-			return errNo
-		}
-		committing = true
-		return nil
-	})
+	tx, err := n.pool.Begin(ctx)
+	if err != nil {
+		return answer{Outcome: rolledBack, Error: err.Error()}
+	}
+	err = n.pg.AppendTx(ctx, tx, o.Events...)
+	if err != nil || !o.Commit {
+		return answer{Outcome: rolledBack, Error: fmt.Sprint(errors.Join(err, tx.Rollback(ctx)))}
+	}
+	err = tx.Commit(ctx)
 	var refused *pgconn.PgError
 	switch {
 	case err == nil:
 		return answer{Outcome: stored}
-	case !committing:
-		return answer{Outcome: rolledBack, Error: err.Error()}
-	case pgconn.SafeToRetry(err), errors.As(err, &refused) && refused.Severity == "ERROR", errors.Is(err, pgx.ErrTxCommitRollback):
+	case errors.As(err, &refused) && refused.Severity == "ERROR", errors.Is(err, pgx.ErrTxCommitRollback):
 		return answer{Outcome: failed, Error: err.Error()}
 	}
 	return answer{Outcome: unknown, Error: err.Error()}
