@@ -37,7 +37,9 @@ func (f *serveFlags) parseSessions() (sessionsOpener, error) {
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--sessions: %w", err)}
 		}
-		return func(ctx context.Context, _ *slog.Logger) (sessionstore.Store, error) { return redisstore.Open(ctx, opts) }, nil
+		return func(ctx context.Context, _ *slog.Logger) (sessionstore.Store, error) {
+			return redisstore.Open(ctx, opts)
+		}, nil
 	}
 	target, err := parseDatabase(text)
 	if err != nil {
