@@ -75,7 +75,7 @@ func TestTheJudgeSeesWhatIsBroken(t *testing.T) {
 			f.gets(s.publishes(7, 30), 7, 30)
 		}, "silent"},
 		{"one from before the beginning didn't come", func(s *story) {
-			s.publishes(7, 1, "")
+			s.publishes(7, 1)
 			s.begins(false)
 		}, ""},
 		{"a client was never let in", func(s *story) {
@@ -214,7 +214,7 @@ func TestTheJudgeSeesWhatIsBroken(t *testing.T) {
 			_, over := s.loses()
 			s.publishes(7, 10)
 			over()
-			f.resumes(7, 1, "")
+			f.resumes(7, 1)
 			f.gets(s.publishes(7, 30), 7, 30)
 		}, "silent"},
 		{"the end of a log was lost, all had got it, and it goes on", func(s *story) {
