@@ -125,7 +125,7 @@ func (m *Migrator) adoption(ctx context.Context, what Adoption, files *set, l *l
 	if what.Source == "" {
 		what.Source = m.opts.Sources[0].Name
 	}
-	b, err := l.read(ctx, q)
+	b, err := m.read(ctx, l, q)
 	if err != nil {
 		return nil, err
 	}

@@ -131,7 +131,7 @@ func (m *Migrator) plan(ctx context.Context, goal Goal, files *set, l *ledger, q
 		return nil, err
 	}
 	problems := slices.Clone(files.problems)
-	b, err := l.read(ctx, q)
+	b, err := m.read(ctx, l, q)
 	if err != nil {
 		if errors.Is(err, ErrLedger) {
 			return nil, &PlanError{Problems: append(problems, Problem{Msg: err.Error(), Err: err})}

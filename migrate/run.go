@@ -389,6 +389,15 @@ func (m *Migrator) patiently(ctx context.Context, f func() error) error {
 	}
 }
 
+// read reads the ledger, however long others keep SQLite locked.
+func (m *Migrator) read(ctx context.Context, l *ledger, q querier) (b *book, err error) {
+	err = m.patiently(ctx, func() error {
+		b, err = l.read(ctx, q)
+		return err
+	})
+	return b, err
+}
+
 // atomically calls f in a transaction on a connection of the lock's.
 func (m *Migrator) atomically(ctx context.Context, q querier, f func() error) error {
 	if _, err := q.ExecContext(ctx, m.server.begin()); err != nil {

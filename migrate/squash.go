@@ -69,7 +69,7 @@ func (r *run) squash(ctx context.Context, to Ref, o SquashOptions) (*Squash, err
 	if len(files.problems) > 0 {
 		return nil, &PlanError{Problems: files.problems}
 	}
-	b, err := r.l.read(ctx, r.conn)
+	b, err := r.m.read(ctx, r.l, r.conn)
 	if err != nil {
 		return nil, err
 	}

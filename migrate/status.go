@@ -83,7 +83,7 @@ func (m *Migrator) book(ctx context.Context) (*book, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.read(ctx, conn)
+	return m.read(ctx, l, conn)
 }
 
 func info(r *row, mig *migration) Info {
@@ -138,7 +138,7 @@ func (m *Migrator) Baseline(ctx context.Context, to Ref) error {
 		return fmt.Errorf("migrate: baseline at %s: %w: see status for those that there are", to, ErrUnknown)
 	}
 	return m.locked(ctx, func(r *run) error {
-		b, err := r.l.read(ctx, r.conn)
+		b, err := m.read(ctx, r.l, r.conn)
 		if err != nil {
 			return err
 		}
@@ -213,7 +213,7 @@ func (m *Migrator) Repair(ctx context.Context, what Repair) error {
 		return &PlanError{Problems: files.problems}
 	}
 	err := m.locked(ctx, func(r *run) error {
-		b, err := r.l.read(ctx, r.conn)
+		b, err := m.read(ctx, r.l, r.conn)
 		if err != nil {
 			return err
 		}
