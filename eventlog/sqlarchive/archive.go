@@ -1,8 +1,7 @@
 // Package sqlarchive keeps events in a database for longer than the log's store does: the eventlog.Archive behind Redis, say, in PostgreSQL, MySQL, MariaDB or SQLite.
 //
-//	store, err := redislog.OpenStore(ctx, &redislog.Options{Addrs: …})
 //	archive, err := sqlarchive.Open(ctx, db, dialect.Postgres, &sqlarchive.Options{Migrate: true})
-//	log, err := eventlog.NewReplica(ctx, eventlog.NewTier(store, archive, nil), nil)
+//	log, err := redislog.Open(ctx, &redislog.Options{Addrs: …, Archive: archive})
 //
 // It takes the app's *sql.DB, and no driver of its own. What a sealed log writes is sealed in the archive, too.
 package sqlarchive
