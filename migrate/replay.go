@@ -29,6 +29,9 @@ func (m *Migrator) replay(ctx context.Context, scratch *sql.DB, sources []Source
 	if goal == nil {
 		return empty, nil
 	}
+	if err := other.staysInside(ctx); err != nil {
+		return nil, err
+	}
 	if _, err := other.Run(ctx, *goal); err != nil {
 		return nil, fmt.Errorf("run the migrations on the scratch database: %w", err)
 	}
