@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"net"
 	"os"
@@ -217,4 +218,26 @@ func TestDoctorOfADatabase(t *testing.T) {
 // mysqlURL makes of user@tcp(host:port)/name a URL.
 func mysqlURL(scheme, dsn string) string {
 	return scheme + "://" + strings.NewReplacer("tcp(", "", ")", "").Replace(dsn)
+}
+
+// The file is another program's: doctor makes no log in it.
+func TestDoctorLeavesAFileThatHasNoLogAlone(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	db, err := sql.Open("sqlite", filepath.Join(folder, "log.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE TABLE theirs (a int)"); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "", "doctor", "--log", "sqlite:"+folder).want(t, 0)
+	var tables, mode string
+	if err := db.QueryRow("SELECT group_concat(name) FROM sqlite_master").Scan(&tables); err != nil || tables != "theirs" {
+		t.Errorf("the file has %q, %v", tables, err)
+	}
+	if err := db.QueryRow("PRAGMA journal_mode").Scan(&mode); err != nil || mode != "delete" {
+		t.Errorf("its journal mode is %q, %v", mode, err)
+	}
 }

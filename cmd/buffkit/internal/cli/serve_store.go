@@ -3,11 +3,13 @@ package cli
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -157,9 +159,23 @@ func exists(name string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-func (p sqlitePlace) visit(ctx context.Context, logger *slog.Logger) (eventlog.Log, error) {
+// hasLog tells whether there is a log in the file, which may be another program's.
+func (p sqlitePlace) hasLog(ctx context.Context) (has bool, err error) {
 	if !exists(p.file()) {
-		return nil, errNoLog
+		return false, nil
+	}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.Join(p.folder(), logFile)}).EscapedPath(), RawQuery: "mode=ro"}).String())
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	err = db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = 'buffkit_log'").Scan(&has)
+	return has, err
+}
+
+func (p sqlitePlace) visit(ctx context.Context, logger *slog.Logger) (eventlog.Log, error) {
+	if has, err := p.hasLog(ctx); err != nil || !has {
+		return nil, cmp.Or(err, errNoLog)
 	}
 	return sqlitelog.Open(ctx, p.file(), &sqlitelog.Options{
 		Retention: everything, MaxBytes: -1, IdempotencyWindow: -1, Replica: eventlog.ReplicaOptions{Logger: logger},
@@ -169,7 +185,7 @@ func (p sqlitePlace) visit(ctx context.Context, logger *slog.Logger) (eventlog.L
 // What doctor opens a log with, so that it deletes nothing, and leaves little.
 var (
 	everything = eventlog.Retention{Count: -1, Bytes: -1, Age: -1}
-	little     = eventlog.Retention{Count: 1, Bytes: 1 << 10, Age: time.Minute}
+	little     = eventlog.Retention{Count: 100, Bytes: 64 << 10, Age: time.Minute} // other nodes' doctors may come at the same time
 )
 
 // redisPlace are the options of a Redis or Valkey that the URL names; redislog.ParseURL says what may stand in it.
