@@ -19,7 +19,8 @@ type Archive interface {
 	// Extend stores what comes next, all or nothing: the records of the page, and that nothing else is up to its head. It returns ErrArchiveMoved, and stores
 	// nothing, if the archive isn't at the place from: another node has extended it. The epoch of the page may be another than that of from.
 	//
-	// What the page doesn't prove to be whole sets the floor: a record that doesn't follow what is before it, and one that isn't beyond from.
+	// What the page doesn't prove to be whole sets the floor: a record that doesn't follow what is before it. What it proves to be lost is forgotten: what is behind the
+	// record that its first names; all, if its head is before from.
 	Extend(ctx context.Context, from Cursor, page Page) error
 	// History reads what is kept of one topic.
 	History(ctx context.Context, r Range) (Archived, error)
@@ -81,33 +82,62 @@ func (t *Tier) History(ctx context.Context, r Range) (History, error) {
 	if err != nil || h.Trimmed <= r.After {
 		return h, err
 	}
-	a, err := t.older(ctx, r, h)
+	a, full, err := t.older(ctx, r, h)
 	if err != nil {
 		return History{}, fmt.Errorf("read the archive: %w", err)
 	}
 	if a.Epoch != h.Epoch || a.Place < h.begin() { // it isn't so far yet
 		return h, nil
 	}
-	if full := !r.Newest && len(a.Records) >= r.Max; full {
+	if full {
 		h.Records = nil
 	} else {
-		a.Records = a.upTo(h)
+		a.Records = unbroken(a.upTo(h))
 	}
+	whole := h.Trimmed
 	h.Trimmed = min(h.Trimmed, a.Trimmed)
-	h.Records = slices.Concat(unbroken(a.Records), h.Records)
+	h.Records = slices.Concat(a.Records, h.Records)
+	if !r.Newest && len(h.Records) > 0 { // what the first names is gone, if it was asked for
+		h.Trimmed = max(h.Trimmed, min(whole, h.Records[0].Prev))
+	}
 	if !r.Newest && len(h.Records) > r.Max {
 		h.Records = h.Records[:r.Max]
 	}
 	return h, nil
 }
 
-// older asks the archive for what lies before what the store has of a range.
-func (t *Tier) older(ctx context.Context, r Range, found History) (Archived, error) {
-	if older, lacking := r.before(found); lacking {
-		return t.archive.History(ctx, older)
+// older asks the archive for what lies before what the store has of a range. If it is full, that has as many as are asked for, none of which the store has lost.
+func (t *Tier) older(ctx context.Context, r Range, found History) (a Archived, full bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, archiveWithin)
+	defer cancel()
+	older, lacking := r.before(found)
+	switch {
+	case !lacking:
+		place, floor, err := t.archive.Place(ctx)
+		return Archived{History{Epoch: place.Epoch(), Trimmed: floor}, place.At(0)}, false, err
+	case r.Newest:
+		a, err = t.archive.History(ctx, older)
+		return a, false, err
 	}
-	place, floor, err := t.archive.Place(ctx)
-	return Archived{History{Epoch: place.Epoch(), Trimmed: floor}, place.At(0)}, err
+	var all []Record
+	older.Max++ // the last one is proven by the one behind it
+	for {
+		a, err = t.archive.History(ctx, older)
+		if err != nil {
+			return a, false, err
+		}
+		n := len(a.Records)
+		all = unbroken(append(all, a.Records...))
+		a.Records = all
+		switch {
+		case n < older.Max:
+			return a, false, nil
+		case len(all) > r.Max:
+			a.Records = all[:r.Max]
+			return a, true, nil
+		}
+		older.After = all[len(all)-1].Offset
+	}
 }
 
 // begin is the place that a history is whole from.
@@ -172,6 +202,8 @@ func (r Range) before(found History) (Range, bool) {
 const (
 	archiveIdle  = 3 * time.Second // that nobody extends an archive before another node does
 	archiveRetry = time.Second     // after an error
+
+	archiveWithin = 30 * time.Second // of a call: a thousand times what one takes
 )
 
 // copy extends the archive until the tier is closed.
@@ -199,11 +231,19 @@ func (t *Tier) copy() {
 	}
 }
 
+// place asks the archive how far it is.
+func (t *Tier) place() (Cursor, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, archiveWithin)
+	defer cancel()
+	place, _, err := t.archive.Place(ctx)
+	return place, err
+}
+
 // standBy returns when nobody has extended the archive for some time. It may be that there was nothing to add.
 func (t *Tier) standBy() {
 	var seen Cursor
 	for t.ctx.Err() == nil {
-		place, _, err := t.archive.Place(t.ctx)
+		place, err := t.place()
 		if err == nil && samePlace(place, seen) {
 			return
 		}
@@ -225,7 +265,7 @@ func (t *Tier) pause(d time.Duration) {
 
 // extend follows the store from where the archive is, until an error. It calls works after each page.
 func (t *Tier) extend(works func()) error {
-	place, _, err := t.archive.Place(t.ctx)
+	place, err := t.place()
 	if err != nil {
 		return err
 	}
@@ -235,11 +275,13 @@ func (t *Tier) extend(works func()) error {
 	}
 	from := NewCursor(head.Epoch(), max(place.At(0), 1)) // an empty archive begins where the store's tail does
 	return t.Store.Tail(t.ctx, from, func(p Page) error {
-		if p.Epoch != head.Epoch() {
+		if p.Epoch != head.Epoch() && len(p.Records) == 0 { // else these are from before it was superseded, and are still in the tail
 			return errMoved
 		}
 		if len(p.Records) > 0 || !samePlace(p.Head, place) {
-			if err := t.archive.Extend(t.ctx, place, p); err != nil {
+			ctx, cancel := context.WithTimeout(t.ctx, archiveWithin)
+			defer cancel()
+			if err := t.archive.Extend(ctx, place, p); err != nil {
 				return err
 			}
 			place = p.Head

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -193,6 +194,13 @@ func TestTierTellsWhatTheArchiveHasMissed(t *testing.T) {
 		if b := mustRead(t, r, first[2], "quiet"); len(b.Gaps) > 0 || dataOf(b) != "0" {
 			t.Errorf("of a quiet topic: %q, gaps %v", dataOf(b), b.Gaps)
 		}
+		small := newReplica(t, &sharedTier{tier}, &eventlog.ReplicaOptions{Memory: eventlog.MemoryOptions{Retention: eventlog.Retention{Count: 1}}})
+		for page := 1; page <= 9; page++ {
+			if got := paged(t, small, page, "a"); !strings.HasSuffix(got, "0 1 2 3 4") && !strings.HasSuffix(got, "gap") {
+				t.Errorf("in pages of %d the history is %q", page, got)
+			}
+		}
+		small.Close()
 		r.Close()
 	})
 }
@@ -244,6 +252,13 @@ func TestTierFollowsAStoreThatIsRolledBack(t *testing.T) {
 		if b := mustRead(t, r, eventlog.Cursor{}, "a"); dataOf(b) != "0 1 2 3 4 0 1 2" || len(b.Gaps) > 0 {
 			t.Errorf("the history is %q, gaps %v", dataOf(b), b.Gaps)
 		}
+		small := newReplica(t, &sharedTier{tier}, &eventlog.ReplicaOptions{Memory: eventlog.MemoryOptions{Retention: eventlog.Retention{Count: 1}}})
+		for page := 1; page <= 9; page++ {
+			if got := paged(t, small, page, "a"); got != "0 1 2 3 4 0 1 2" {
+				t.Errorf("in pages of %d the history is %q", page, got)
+			}
+		}
+		small.Close()
 		r.Close()
 	})
 }
@@ -275,3 +290,29 @@ func TestTierIsFilledByOneNodeAtATime(t *testing.T) {
 		}
 	})
 }
+
+// paged reads a topic from its beginning, in pages.
+func paged(t *testing.T, r *eventlog.Replica, page int, topic string) string {
+	t.Helper()
+	var all []string
+	for at := (eventlog.Cursor{}); ; {
+		b, err := r.Read(t.Context(), []string{topic}, at, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b.Entries) > 0 {
+			all = append(all, dataOf(b))
+		}
+		if len(b.Gaps) > 0 {
+			return strings.Join(append(all, "gap"), " ")
+		}
+		if at = b.Next; b.Behind <= len(b.Entries) {
+			return strings.Join(all, " ")
+		}
+	}
+}
+
+// sharedTier is a tier that others use, too.
+type sharedTier struct{ *eventlog.Tier }
+
+func (*sharedTier) Close() error { return nil }

@@ -30,7 +30,8 @@ func (s *Store) History(ctx context.Context, r eventlog.Range) (eventlog.History
 
 // history is History, or tells to begin again because the log has got another epoch meanwhile.
 func (s *Store) history(ctx context.Context, r eventlog.Range) (all eventlog.History, again bool, err error) {
-	left, bounded := max(r.Max, 1), r.Bytes > 0
+	most, bounded := r.Max, r.Bytes > 0
+	left := max(most, 1)
 	for {
 		step, more, err := s.readRange(ctx, r, left)
 		if err != nil {
@@ -41,7 +42,7 @@ func (s *Store) history(ctx context.Context, r eventlog.Range) (all eventlog.His
 		}
 		n := len(step.Records)
 		join(&all, step, r)
-		left -= n
+		left = max(most, 1) - len(all.Records)
 		if left <= 0 || n == 0 || !more {
 			return all, false, nil
 		}

@@ -38,18 +38,44 @@ func (a *Archive) extend(ctx context.Context, tx *sql.Tx, from eventlog.Cursor, 
 	if at.epoch != from.Epoch() || at.place != from.At(0) {
 		return eventlog.ErrArchiveMoved
 	}
-	records, floor := proven(at, page)
-	for some := range slices.Chunk(records, rowsAtOnce) {
+	if at, err = a.rollBack(ctx, tx, at, page); err != nil {
+		return fmt.Errorf("sqlarchive: %w", err)
+	}
+	for some := range slices.Chunk(page.Records, rowsAtOnce) {
 		if err := a.insert(ctx, tx, some); err != nil {
 			return fmt.Errorf("sqlarchive: %w", err)
 		}
 	}
 	_, err = tx.ExecContext(ctx, a.args("UPDATE buffkit_archive SET epoch = ?, place = ?, floor = ? WHERE id = 1"),
-		int64(page.Epoch), int64(max(at.place, page.Head.At(0))), int64(floor))
+		int64(page.Epoch), int64(page.Head.At(0)), int64(floorOf(at, page)))
 	if err != nil {
 		return fmt.Errorf("sqlarchive: %w", err)
 	}
 	return nil
+}
+
+// rollBack deletes what a page proves to be lost, and returns where the archive is then.
+func (a *Archive) rollBack(ctx context.Context, tx *sql.Tx, at state, page eventlog.Page) (state, error) {
+	keep := at.place
+	switch {
+	case page.Head.At(0) < at.place: // nobody knows where the two part
+		keep, at.floor = 0, page.Head.At(0)
+	case len(page.Records) > 0 && page.Records[0].Chain < at.place:
+		keep = page.Records[0].Chain
+		var known bool
+		err := tx.QueryRowContext(ctx, a.args("SELECT EXISTS (SELECT 1 FROM buffkit_archive_events WHERE position = ?)"), int64(keep)).Scan(&known)
+		if err != nil {
+			return at, err
+		}
+		if !known && keep > at.floor { // it came and went while nobody looked
+			at.floor = at.place
+		}
+	}
+	if keep == at.place {
+		return at, nil
+	}
+	_, err := tx.ExecContext(ctx, a.args("DELETE FROM buffkit_archive_events WHERE position > ?"), int64(keep))
+	return at, err
 }
 
 // hold reads the state and keeps others from changing it until the transaction ends. In SQLite a write does that.
@@ -63,28 +89,20 @@ func (a *Archive) hold(ctx context.Context, tx *sql.Tx) (state, error) {
 	return a.state(ctx, tx, "")
 }
 
-// proven returns the records of a page that are beyond the place, and the floor after them: the newest offset up to which something may be missing.
-func proven(at state, page eventlog.Page) ([]eventlog.Record, eventlog.Offset) {
+// floorOf returns the newest offset up to which something may be missing, once a page was added.
+func floorOf(at state, page eventlog.Page) eventlog.Offset {
 	floor, seen := at.floor, at.place
-	if page.Head.At(0) < at.place { // a log that begins anew, with a clock that went back
-		return nil, at.place
-	}
-	first := 0
 	for i := range page.Records {
 		r := &page.Records[i]
-		if r.Offset <= at.place {
-			first, floor = i+1, at.place
-			continue
-		}
 		if r.Chain > seen {
-			floor = r.Chain
+			floor = max(floor, r.Chain)
 		}
 		seen = r.Offset
 	}
 	if head := page.Head.At(0); head > seen {
-		floor = head
+		floor = max(floor, head)
 	}
-	return page.Records[first:], floor
+	return floor
 }
 
 func (a *Archive) insert(ctx context.Context, tx *sql.Tx, records []eventlog.Record) error {

@@ -173,10 +173,28 @@ func TestArchiveSaysWhereSomethingIsMissing(t *testing.T) {
 		if h := historyOf(t, a, eventlog.Range{Topic: "a", Max: 100}); h.Trimmed != lost.Head.At(0) {
 			t.Errorf("behind a hole the floor is %d, want %d", h.Trimmed, lost.Head.At(0))
 		}
-		again := recordsAfter(at.At(0)-100, 20, newest) // a log that begins anew, and was behind
-		extend(t, a, at, again)
-		if h := historyOf(t, a, eventlog.Range{Topic: "a", Max: 100}); h.Trimmed != at.At(0) {
-			t.Errorf("of a log that was behind the floor is %d, want %d", h.Trimmed, at.At(0))
+		after := recordsAfter(at.At(0)+10, 3, newest) // a failover has lost the last two records
+		after.Records[0].Chain = at.At(0) - 20
+		extend(t, a, at, after)
+		h := historyOf(t, a, eventlog.Range{Topic: "a", Max: 100})
+		for _, r := range h.Records {
+			if r.Offset > at.At(0)-20 && r.Offset <= at.At(0) {
+				t.Errorf("the record %d is shown, and was lost", r.Offset)
+			}
+		}
+		if h.Trimmed != lost.Head.At(0) {
+			t.Errorf("after a failover the floor is %d, want %d as before", h.Trimmed, lost.Head.At(0))
+		}
+		unseen := recordsAfter(after.Head.At(0)+10, 3, newest) // it names a record that came and was passed over
+		unseen.Records[0].Chain = after.Head.At(0) - 5
+		at = extend(t, a, after.Head, unseen)
+		if h := historyOf(t, a, eventlog.Range{Topic: "a", Max: 100}); h.Trimmed != after.Head.At(0) {
+			t.Errorf("with an unknown record before it the floor is %d, want %d", h.Trimmed, after.Head.At(0))
+		}
+		behind := eventlog.Page{Epoch: archivedEpoch + 1, Head: eventlog.NewCursor(archivedEpoch+1, at.At(0)-1)} // a log that begins anew, with a clock that went back
+		extend(t, a, at, behind)
+		if h := historyOf(t, a, eventlog.Range{Topic: "a", Max: 100}); h.Trimmed != behind.Head.At(0) || len(h.Records) > 0 || h.Place != behind.Head.At(0) {
+			t.Errorf("of a log that is behind: %d records, floor %d, want none and %d", len(h.Records), h.Trimmed, behind.Head.At(0))
 		}
 	})
 }

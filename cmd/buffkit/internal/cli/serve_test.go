@@ -296,7 +296,7 @@ func TestServeReadsFromTheArchiveWhatRedisHasDropped(t *testing.T) {
 		defer tick.Stop()
 		for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
 			status, body := get(t, target+"/history?topic=news&limit=1000")
-			if status == 200 && strings.Count(body, "event ") == events && !strings.Contains(body, "gap") {
+			if status == 200 && strings.Count(body, "event ") == events && !strings.Contains(body, `"gap`) {
 				return
 			}
 			if time.Now().After(deadline) {
