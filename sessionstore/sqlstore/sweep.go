@@ -32,7 +32,10 @@ func (s *Store) Sweep(ctx context.Context, abandoned, revoked time.Duration, mos
 	if err != nil && len(ended) == 0 {
 		return nil, false, fmt.Errorf("remove the longest abandoned sessions: %w", err)
 	}
-	return append(ended, longest...), more, nil // an error comes again, those that have ended don't
+	if err != nil {
+		return ended, false, nil // the error comes again, those that have ended don't
+	}
+	return append(ended, longest...), more, nil
 }
 
 func (s *Store) sweepNodes(ctx context.Context) error {

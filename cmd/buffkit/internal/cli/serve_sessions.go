@@ -103,7 +103,11 @@ func (target databaseTarget) openSessions(ctx context.Context, logger *slog.Logg
 // shared returns the target with what several processes need to write to it at a time.
 func (target databaseTarget) shared() databaseTarget {
 	if target.dialect == dialect.SQLite {
-		target.dsn += "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
+		separator := "?"
+		if strings.Contains(target.dsn, "?") {
+			separator = "&"
+		}
+		target.dsn += separator + "_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
 	}
 	return target
 }
