@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -58,9 +59,15 @@ func (t *table) save() error {
 		return err
 	}
 	command := "go run ./bench/redis"
-	if t.section.Name == "redis-last" {
-		command += " -last"
-	}
+	flag.Visit(func(f *flag.Flag) {
+		switch {
+		case f.Name == "results":
+		case f.Value.String() == "true":
+			command += " -" + f.Name
+		default:
+			command += " -" + f.Name + " " + f.Value.String()
+		}
+	})
 	of := time.Now().UTC().Format("2006-01-02") + "; " + env.String() + "."
 	text := slices.Concat([]string{t.section.Text, "", "```", command, "```", "", of, ""}, t.rows)
 	for _, note := range t.notes {
