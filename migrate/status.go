@@ -150,20 +150,26 @@ func (m *Migrator) Baseline(ctx context.Context, to Ref) error {
 		if err := r.create(ctx); err != nil {
 			return err
 		}
-		return r.write(ctx, func(ctx context.Context) error {
-			seq := b.nextSeq()
-			for _, mig := range files.all {
-				if mig.ref.Source != to.Source || mig.ref.Version.Compare(to.Version) > 0 {
-					continue
-				}
-				if err := r.claim(ctx, mig, seq, originBaseline); err != nil {
-					return err
-				}
-				seq++
-			}
-			return nil
-		})
+		return r.write(ctx, func(context.Context) error { return r.claimUpTo(ctx, files, to, b.nextSeq()) })
 	})
+}
+
+// claimUpTo claims every migration of a source up to a version, until its context ends. Thousands may take longer than one statement
+// should, so each has a time of its own.
+func (r *run) claimUpTo(ctx context.Context, files *set, to Ref, seq int64) error {
+	for _, mig := range files.all {
+		if mig.ref.Source != to.Source || mig.ref.Version.Compare(to.Version) > 0 {
+			continue
+		}
+		if ctx.Err() != nil {
+			return ended(ctx)
+		}
+		if err := r.claim(ctx, mig, seq, originBaseline); err != nil {
+			return err
+		}
+		seq++
+	}
+	return nil
 }
 
 // claim writes a row for a migration that wasn't run.
@@ -172,7 +178,9 @@ func (r *run) claim(ctx context.Context, mig *migration, seq int64, origin strin
 	if err != nil {
 		return err
 	}
-	return r.l.insert(ctx, r.conn, &row{ref: mig.ref, name: mig.name, seq: seq, state: Applied, checksum: mig.checksum, at: now(),
+	bounded, cancel := r.own(ctx)
+	defer cancel()
+	return r.l.insert(bounded, r.conn, &row{ref: mig.ref, name: mig.name, seq: seq, state: Applied, checksum: mig.checksum, at: now(),
 		origin: origin, runner: limit(r.m.runner, 255), hasDown: ok, app: mig.app, squashes: mig.standsFor()}, down, nil)
 }
 
