@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/redislog/redisconn"
 	"github.com/redis/rueidis"
 )
 
@@ -170,12 +171,7 @@ func (s *Store) store(ctx context.Context, records []*eventlog.Record, seen seen
 
 // attempt runs the script. Only a refusal, after which nothing is stored, is followed by another try.
 func (s *Store) attempt(ctx context.Context, keys, args []string) ([]rueidis.RedisMessage, error) {
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		reply, err := appendScript.run(ctx, s.client, keys, args).ToArray()
-		if err == nil || !refused(err) || !s.pause(ctx, wait) {
-			return reply, err
-		}
-	}
+	return redisconn.Retry(ctx, s.ctx, func() ([]rueidis.RedisMessage, error) { return appendScript.Run(ctx, s.client, keys, args).ToArray() })
 }
 
 // take writes what the script has returned into the records. If it found repeats and stored nothing, it returns those that are none.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/redislog/redisconn"
 	"github.com/redis/rueidis"
 )
 
@@ -26,14 +27,14 @@ func Check(ctx context.Context, opts *Options) ([]eventlog.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := rueidis.NewClient(o.client())
+	client, err := rueidis.NewClient(o.conn().Client())
 	if err != nil {
-		return nil, fmt.Errorf("connect to Redis at %v: %w", o.Addrs, explain(err))
+		return nil, fmt.Errorf("connect to Redis at %v: %w", o.Addrs, o.explain(err))
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	found, err := checkNodes(ctx, client.Nodes())
+	found, err := o.checkNodes(ctx, client.Nodes())
 	if err != nil {
 		return nil, err
 	}
@@ -43,12 +44,12 @@ func Check(ctx context.Context, opts *Options) ([]eventlog.Finding, error) {
 	return found, nil
 }
 
-func checkNodes(ctx context.Context, nodes map[string]rueidis.Client) (all []eventlog.Finding, err error) {
+func (o *Options) checkNodes(ctx context.Context, nodes map[string]rueidis.Client) (all []eventlog.Finding, err error) {
 	masters := 0
 	for _, name := range slices.Sorted(maps.Keys(nodes)) {
 		s, err := ask(ctx, nodes[name])
 		if err != nil {
-			return nil, fmt.Errorf("check Redis at %s: %w", name, explain(err))
+			return nil, fmt.Errorf("check Redis at %s: %w", name, o.explain(err))
 		}
 		if s.info["role"] == "slave" { // what counts is its master
 			continue
@@ -227,7 +228,7 @@ func (s *server) replication() eventlog.Finding {
 	least, _ := strconv.ParseInt(s.config["min-replicas-to-write"], 10, 64)
 	switch least = max(least, 1); {
 	case told && good < least:
-		return eventlog.FoundError(fmt.Sprintf("min-replicas-to-write is %d, and %d replicas follow closely: the server takes no events", least, good), advice["NOREPLICAS"])
+		return eventlog.FoundError(fmt.Sprintf("min-replicas-to-write is %d, and %d replicas follow closely: the server takes no events", least, good), redisconn.TooFewReplicas)
 	case told:
 		return eventlog.FoundOK(fmt.Sprintf("min-replicas-to-write is set, and %d replicas follow closely", good))
 	case replicas == 0:
@@ -243,7 +244,7 @@ func checkSentinels(ctx context.Context, o *Options) (found []eventlog.Finding) 
 	for _, addr := range o.Addrs {
 		n, err := askSentinel(ctx, o, addr)
 		if err != nil {
-			found = append(found, eventlog.FoundWarning(fmt.Sprintf("the Sentinel at %s can't be asked: %v", addr, explain(err)), "start it, or take it out of the URL"))
+			found = append(found, eventlog.FoundWarning(fmt.Sprintf("the Sentinel at %s can't be asked: %v", addr, o.explain(err)), "start it, or take it out of the URL"))
 		}
 		known = max(known, n)
 	}
@@ -260,7 +261,7 @@ func checkSentinels(ctx context.Context, o *Options) (found []eventlog.Finding) 
 
 // askSentinel returns how many Sentinels one knows of, itself included.
 func askSentinel(ctx context.Context, o *Options, addr string) (int, error) {
-	opts := o.client()
+	opts := o.conn().Client()
 	opts.InitAddress, opts.ForceSingleClient, opts.Sentinel, opts.SelectDB = []string{addr}, true, rueidis.SentinelOption{}, 0
 	opts.Username, opts.Password = o.SentinelUsername, o.SentinelPassword
 	client, err := rueidis.NewClient(opts)

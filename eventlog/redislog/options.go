@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
-	"github.com/redis/rueidis"
+	"github.com/buffkit/buffkit/eventlog/redislog/redisconn"
 )
 
 // Defaults of Options.
@@ -108,46 +105,22 @@ func (o *Options) withDefaults() (Options, error) {
 }
 
 func (o *Options) check() error {
-	switch {
-	case strings.ContainsAny(o.Prefix, "{}"):
-		return errors.New("redislog: Options.Prefix must not contain { or }: the keys' hash tag is made of it")
-	case o.Connections < 1 || o.Connections > 256 || bits.OnesCount(uint(o.Connections)) != 1:
-		return fmt.Errorf("redislog: Options.Connections is %d, it must be a power of two up to 256", o.Connections)
-	case o.Timeout < 0 || o.DialTimeout < 0 || o.IdempotencyWindow < time.Millisecond || o.TailBytes < 0 || o.TailAge < 0 || o.Forget < 0:
-		return errors.New("redislog: Timeout, DialTimeout, IdempotencyWindow, TailBytes, TailAge and Forget of Options must be positive")
+	if err := o.conn().Check(); err != nil {
+		return fmt.Errorf("redislog: %w", err)
 	}
-	for _, addr := range o.Addrs {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return fmt.Errorf("redislog: Options.Addrs has %q: write it as host:port", addr)
-		}
+	if o.IdempotencyWindow < time.Millisecond || o.TailBytes < 0 || o.TailAge < 0 || o.Forget < 0 {
+		return errors.New("redislog: IdempotencyWindow, TailBytes, TailAge and Forget of Options must be positive")
 	}
 	return nil
 }
 
-// client returns the options of the library. Retries are off: an append that was lost on its way must not be sent again.
-func (o *Options) client() rueidis.ClientOption {
-	return rueidis.ClientOption{
-		InitAddress: o.Addrs,
-		Username:    o.Username, Password: o.Password, SelectDB: o.DB, TLSConfig: o.TLS, ClientName: "buffkit",
-		Sentinel: rueidis.SentinelOption{
-			MasterSet: o.Sentinel, Username: o.SentinelUsername, Password: o.SentinelPassword, TLSConfig: o.TLS,
-			TopologyRefreshInterval: sentinelRefresh(o.Sentinel),
-		},
-		Dialer:             net.Dialer{Timeout: o.DialTimeout},
-		ConnWriteTimeout:   o.Timeout,
-		PipelineMultiplex:  bits.TrailingZeros(uint(o.Connections)),
-		RingScaleEachConn:  8, // 256 commands: appends are few and large
-		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
-		DisableRetry: true, DisableCache: true, AlwaysPipelining: true,
+// conn returns how to reach the servers.
+func (o *Options) conn() *redisconn.Options {
+	return &redisconn.Options{
+		Name: "buffkit", Addrs: o.Addrs, Sentinel: o.Sentinel, Username: o.Username, Password: o.Password,
+		SentinelUsername: o.SentinelUsername, SentinelPassword: o.SentinelPassword, DB: o.DB, TLS: o.TLS,
+		Prefix: o.Prefix, Connections: o.Connections, DialTimeout: o.DialTimeout, Timeout: o.Timeout,
 	}
-}
-
-// sentinelRefresh lets the client notice a failover of which it wasn't told.
-func sentinelRefresh(master string) time.Duration {
-	if master == "" {
-		return 0
-	}
-	return 2 * time.Second
 }
 
 // retentionOf returns the topic's retention, without limits that are negative.

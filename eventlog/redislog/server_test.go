@@ -269,7 +269,7 @@ func TestWhoMayNotIsToldWhatToDo(t *testing.T) {
 	tests := []struct{ name, user, password, want string }{
 		{"a wrong password", "buffkit", "wrong", "Password"},
 		{"an unknown user", "nobody", "secret", "Username"},
-		{"a user of other keys", "other", "secret", "~{PREFIX}:*"},
+		{"a user of other keys", "other", "secret", "~{buffkit}:*"},
 		{"a user who may not write", "reader", "secret", "+@write"},
 		{"the user that the message asks for", "buffkit", "secret", ""},
 	}

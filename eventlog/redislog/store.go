@@ -7,9 +7,9 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/redislog/redisconn"
 	"github.com/redis/rueidis"
 )
 
@@ -46,16 +46,16 @@ func OpenStore(ctx context.Context, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := rueidis.NewClient(o.client())
+	client, err := rueidis.NewClient(o.conn().Client())
 	if err != nil {
-		return nil, fmt.Errorf("connect to Redis at %v: %w", o.Addrs, explain(err))
+		return nil, fmt.Errorf("connect to Redis at %v: %w", o.Addrs, o.explain(err))
 	}
 	s := &Store{opts: o, client: client, base: "{" + o.Prefix + "}:"}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if head, _, err := s.peek(ctx, client, ""); err != nil {
 		s.cancel()
 		client.Close()
-		return nil, fmt.Errorf("open the log %q in Redis at %v: %w", o.Prefix, o.Addrs, explain(err))
+		return nil, fmt.Errorf("open the log %q in Redis at %v: %w", o.Prefix, o.Addrs, o.explain(err))
 	} else {
 		s.saw(head.Epoch(), head.At(0))
 	}
@@ -93,34 +93,14 @@ func (s *Store) Supersede(ctx context.Context, old uint64) (uint64, error) {
 }
 
 // exec runs a script that may run again, and waits no longer than the timeout.
-func (s *Store) exec(ctx context.Context, script script, keys, args []string) rueidis.RedisResult {
+func (s *Store) exec(ctx context.Context, script redisconn.Script, keys, args []string) rueidis.RedisResult {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		result := script.run(ctx, s.client, keys, args)
-		if err := result.Error(); err == nil || rueidis.IsRedisNil(err) || !refused(err) || !s.pause(ctx, wait) {
-			return result
-		}
-	}
-}
-
-// How long to wait before a command that the server has refused is sent again: a failover takes seconds, a slot moves in milliseconds.
-const (
-	firstWait = 5 * time.Millisecond
-	lastWait  = 250 * time.Millisecond
-)
-
-// pause waits, and tells whether there is time left.
-func (s *Store) pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-	case <-s.ctx.Done():
-	}
-	return false
+	result, _ := redisconn.Retry(ctx, s.ctx, func() (rueidis.RedisResult, error) {
+		result := script.Run(ctx, s.client, keys, args)
+		return result, result.Error()
+	})
+	return result
 }
 
 // begin counts a call, which Close waits for. The caller ends it with tasks.Done.
@@ -177,5 +157,5 @@ func (s *Store) explain(ctx context.Context, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer from Redis within %v: look whether it is reachable and not blocked by a slow command (SLOWLOG GET): %w", s.opts.Timeout, err)
 	}
-	return explain(err)
+	return s.opts.explain(err)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/redislog/redisconn"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 // sweep looks after topics that nobody appends to, until Close. Every node does: there is no harm in doing it twice.
 func (s *Store) sweep() {
 	cursor := "0"
-	for s.pause(s.ctx, sweepEvery/2+rand.N(sweepEvery)) {
+	for redisconn.Pause(s.ctx, s.ctx, sweepEvery/2+rand.N(sweepEvery)) {
 		cursor = s.sweepSome(cursor)
 	}
 }
@@ -55,7 +56,7 @@ func (s *Store) sweepTopics(ctx context.Context, topics []topicState) error {
 		keys = append(keys, s.topicKey(t.name))
 	}
 	args := []string{strconv.FormatInt(time.Now().Add(-s.opts.Forget).UnixMicro(), 10), strconv.FormatInt(min(s.maxBytes(), unlimited), 10), sweepLeaves}
-	return sweepScript.run(ctx, s.client, keys, args).Error()
+	return sweepScript.Run(ctx, s.client, keys, args).Error()
 }
 
 func (s *Store) maxBytes() int64 { return limit(s.opts.MaxBytes) }

@@ -140,7 +140,7 @@ func (t *tail) send(page eventlog.Page) error {
 func (s *Store) peek(ctx context.Context, client rueidis.CoreClient, after string) (eventlog.Cursor, []rueidis.XRangeSlice, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	reply, err := peekScript.run(ctx, client, s.logKeys(), []string{newEpochText(), after, strconv.Itoa(pageEntries)}).ToArray()
+	reply, err := peekScript.Run(ctx, client, s.logKeys(), []string{newEpochText(), after, strconv.Itoa(pageEntries)}).ToArray()
 	if err != nil {
 		return eventlog.Cursor{}, nil, err
 	}

@@ -4,13 +4,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/bits"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog/redislog"
-	"github.com/redis/rueidis"
+	"github.com/buffkit/buffkit/eventlog/redislog/redisconn"
 )
 
 // Defaults of Options.
@@ -83,46 +80,22 @@ func (o *Options) withDefaults() (Options, error) {
 }
 
 func (o *Options) check() error {
-	switch {
-	case strings.ContainsAny(o.Prefix, "{}"):
-		return errors.New("redisstore: Options.Prefix must not contain { or }: the keys' hash tag is made of it")
-	case o.Connections < 1 || o.Connections > 256 || bits.OnesCount(uint(o.Connections)) != 1:
-		return fmt.Errorf("redisstore: Options.Connections is %d, it must be a power of two up to 256", o.Connections)
-	case o.Timeout < 0 || o.DialTimeout < 0 || o.Keep < time.Second:
-		return errors.New("redisstore: Timeout and DialTimeout of Options must be positive, and Keep a second at least")
+	if err := o.conn().Check(); err != nil {
+		return fmt.Errorf("redisstore: %w", err)
 	}
-	for _, addr := range o.Addrs {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return fmt.Errorf("redisstore: Options.Addrs has %q: write it as host:port", addr)
-		}
+	if o.Keep < time.Second {
+		return errors.New("redisstore: Options.Keep must be a second at least")
 	}
 	return nil
 }
 
-// client returns the options of the library. Retries are off: a batch that was lost on its way must not be sent again.
-func (o *Options) client() rueidis.ClientOption {
-	return rueidis.ClientOption{
-		InitAddress: o.Addrs,
-		Username:    o.Username, Password: o.Password, SelectDB: o.DB, TLSConfig: o.TLS, ClientName: "buffkit-sessions",
-		Sentinel: rueidis.SentinelOption{
-			MasterSet: o.Sentinel, Username: o.SentinelUsername, Password: o.SentinelPassword, TLSConfig: o.TLS,
-			TopologyRefreshInterval: sentinelRefresh(o.Sentinel),
-		},
-		Dialer:             net.Dialer{Timeout: o.DialTimeout},
-		ConnWriteTimeout:   o.Timeout,
-		PipelineMultiplex:  bits.TrailingZeros(uint(o.Connections)),
-		RingScaleEachConn:  8, // 256 commands: batches are few and large
-		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
-		DisableRetry: true, DisableCache: true, AlwaysPipelining: true,
+// conn returns how to reach the servers.
+func (o *Options) conn() *redisconn.Options {
+	return &redisconn.Options{
+		Name: "buffkit-sessions", Addrs: o.Addrs, Sentinel: o.Sentinel, Username: o.Username, Password: o.Password,
+		SentinelUsername: o.SentinelUsername, SentinelPassword: o.SentinelPassword, DB: o.DB, TLS: o.TLS,
+		Prefix: o.Prefix, Connections: o.Connections, DialTimeout: o.DialTimeout, Timeout: o.Timeout,
 	}
-}
-
-// sentinelRefresh lets the client notice a failover of which it wasn't told.
-func sentinelRefresh(master string) time.Duration {
-	if master == "" {
-		return 0
-	}
-	return 2 * time.Second
 }
 
 func or[T comparable](value, def T) T {

@@ -40,7 +40,7 @@ func Open(ctx context.Context, opts *Options) (*Store, error) {
 	}
 	s := &Store{opts: o, base: "{" + o.Prefix + "-sessions}:"}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if s.client, err = rueidis.NewClient(o.client()); err != nil {
+	if s.client, err = rueidis.NewClient(o.conn().Client()); err != nil {
 		err = fmt.Errorf("connect to Redis at %v: %w", o.Addrs, s.explain(ctx, err))
 		s.cancel()
 		return nil, err
