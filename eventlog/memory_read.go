@@ -21,10 +21,70 @@ func (m *Memory) ReadInto(ctx context.Context, into []Entry, topics []string, af
 	if m.closed {
 		return Batch{}, ErrClosed
 	}
-	b := Batch{Entries: into[:0], Next: NewCursor(m.epoch, m.last)}
+	return m.read(into[:0], topics, after, most), nil
+}
+
+// Ask is one of the reads of a ReadAll.
+type Ask struct {
+	Topics []string
+	After  Cursor
+	Batch  Batch // the answer. Its entries take the place of those that are in its memory
+
+	topic *topic // the first one, while the asks are looked at
+	seen  int
+}
+
+// ReadAll answers each of the asks as ReadInto does, all at the same moment, with at most so many entries each. On an error none is answered.
+func (m *Memory) ReadAll(ctx context.Context, asks []Ask, most int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.closed {
+		return ErrClosed
+	}
+	m.lookAt(asks)
+	for i := range asks {
+		a := &asks[i]
+		a.Batch = m.read(a.Batch.Entries[:0], a.Topics, a.After, most)
+	}
+	return nil
+}
+
+// lookAt brings what it takes to answer the asks into the processor's caches. What there is of a topic lies in several places of
+// memory. Looked up one topic after the other, each place is waited for by itself; step by step for all of them, they are waited for
+// together.
+func (m *Memory) lookAt(asks []Ask) {
+	for i := range asks {
+		if len(asks[i].Topics) > 0 {
+			asks[i].topic = m.topics[asks[i].Topics[0]]
+		}
+	}
+	for i := range asks {
+		if t := asks[i].topic; t == nil || len(t.chunks) == 0 {
+			asks[i].topic = nil
+		}
+	}
+	for i := range asks {
+		if t := asks[i].topic; t != nil {
+			asks[i].seen += len(t.chunks[len(t.chunks)-1].records)
+		}
+	}
+	for i := range asks {
+		if t := asks[i].topic; t != nil {
+			asks[i].seen += int(t.chunks[len(t.chunks)-1].newest())
+			asks[i].topic = nil
+		}
+	}
+}
+
+// read answers a read, with entries in memory of the caller's.
+func (m *Memory) read(into []Entry, topics []string, after Cursor, most int) Batch {
+	b := Batch{Entries: into, Next: NewCursor(m.epoch, m.last)}
 	if err := m.checkCursor(after); err != nil {
 		b.Gaps = gapOfAll(topics, err)
-		return b, nil
+		return b
 	}
 	var few [8]reader // most streams follow no more topics than this, and need no allocation
 	readers, gaps := m.readersAfter(topics, after, few[:0])
@@ -33,7 +93,7 @@ func (m *Memory) ReadInto(ctx context.Context, into []Entry, topics []string, af
 		b.Behind += readers[i].left
 	}
 	if b.Behind == 0 {
-		return b, nil
+		return b
 	}
 	n := min(b.Behind, max(most, 1))
 	b.Entries = slices.Grow(b.Entries, n)[:n]
@@ -41,7 +101,7 @@ func (m *Memory) ReadInto(ctx context.Context, into []Entry, topics []string, af
 	if n < b.Behind {
 		b.Next = NewCursor(m.epoch, b.Entries[n-1].Offset)
 	}
-	return b, nil
+	return b
 }
 
 // checkCursor says why a cursor can't be honoured on any topic.

@@ -385,3 +385,38 @@ func TestReadIntoIsReadInMemoryOfTheCallers(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Whatever is asked for at once, each gets what it would have got by itself, and nothing is allocated.
+func TestReadAllAnswersEachAskAsRead(t *testing.T) {
+	m := newMemory(t, &eventlog.MemoryOptions{Retention: eventlog.Retention{Count: 5}})
+	first := mustAppend(t, m, event("a", "0"), event("b", "0"), event("trimmed", "0"))
+	for i := range 9 {
+		mustAppend(t, m, event("trimmed", fmt.Sprint(i)), event(fmt.Sprint("c", i%3), fmt.Sprint(i)))
+	}
+	head := mustHead(t, m)
+	var asks []eventlog.Ask
+	for _, topics := range [][]string{{}, {"a"}, {"nobody"}, {"trimmed"}, {"c0", "c1", "c2", "c0"}, {"trimmed", "a"}} {
+		for _, after := range []eventlog.Cursor{{}, first[0], first[1], head, eventlog.NewCursor(1, 1), head.With(0, head.At(0)+1)} {
+			asks = append(asks, eventlog.Ask{Topics: topics, After: after})
+		}
+	}
+	for _, most := range []int{4, 1, 100} { // again and again with the same memory
+		if err := m.ReadAll(t.Context(), asks, most); err != nil {
+			t.Fatal(err)
+		}
+		for _, ask := range asks {
+			want, err := m.ReadInto(t.Context(), ask.Batch.Entries[len(ask.Batch.Entries):], ask.Topics, ask.After, most)
+			if err != nil || !reflect.DeepEqual(ask.Batch, want) {
+				t.Errorf("%q after %v: %v: got %+v, want %+v", ask.Topics, ask.After, err, ask.Batch, want)
+			}
+		}
+	}
+	few := []eventlog.Ask{{Topics: []string{"a"}, Batch: eventlog.Batch{Entries: make([]eventlog.Entry, 0, 9)}}, {Topics: []string{"b"}, After: head}}
+	if n := testing.AllocsPerRun(100, func() { m.ReadAll(context.Background(), few, 9) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	m.Close()
+	if err := m.ReadAll(t.Context(), asks, 1); !errors.Is(err, eventlog.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}

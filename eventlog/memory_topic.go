@@ -188,6 +188,10 @@ type place struct{ chunk, record int }
 
 // after returns the place of the first event beyond the offset, and how many events stand there and behind. There must be one.
 func (t *topic) after(offset Offset) (place, int) {
+	last := len(t.chunks) - 1
+	if newest := (place{last, len(t.chunks[last].records) - 1}); t.before(newest) <= offset { // as most readers stand
+		return newest, 1
+	}
 	ci := sort.Search(len(t.chunks), func(i int) bool { return t.chunks[i].newest() > offset })
 	records := t.chunks[ci].records
 	ri := sort.Search(len(records), func(i int) bool { return records[i].offset > offset })

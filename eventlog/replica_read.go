@@ -59,6 +59,11 @@ func (r *Replica) ReadInto(ctx context.Context, into []Entry, topics []string, a
 	return r.mem.ReadInto(ctx, into, topics, after, most)
 }
 
+// ReadAll answers each of the asks as ReadInto does, all at the same moment.
+func (r *Replica) ReadAll(ctx context.Context, asks []Ask, most int) error {
+	return r.mem.ReadAll(ctx, asks, most)
+}
+
 func notLoaded(gaps []Gap) (topics []string) {
 	for _, gap := range gaps {
 		if gap.Err == errNotLoaded {

@@ -29,6 +29,7 @@ type Broker struct {
 	shards    shards
 	commits   committer
 	logInto   logInto      // nil if the log isn't one
+	logAll    logAll       // nil if the log isn't one
 	open      atomic.Int64 // streams; raised under mu
 	ids       atomic.Uint64
 	warned    sync.Map // types of ResponseWriter that were complained about
@@ -61,6 +62,7 @@ func New(authorize AuthorizeFunc, opts *Options) (*Broker, error) {
 	}
 	b.commits.log = b.log
 	b.logInto, _ = b.log.(logInto)
+	b.logAll, _ = b.log.(logAll)
 	b.keys = newKeyring(o.Keys, o.TokenTTL)
 	b.sessions = newSessions(&b.opts)
 	b.ctx, b.cancel = context.WithCancel(context.Background())

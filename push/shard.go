@@ -42,7 +42,9 @@ type shard struct {
 	alone    []*parked // that are to be served alone
 	clock    clock
 	now      time.Time
-	window   window   // of the crowd, or the stream, that is served
+	window   window // of the crowd, or the stream, that is served
+	glance   window // of one of many crowds that are served
+	asks     []eventlog.Ask
 	lateness window   // of those that catch up: kept, since many come back at the same place
 	latest   *crowd   // whose it is
 	lateRead bool     // it was read in this turn of theirs
@@ -220,11 +222,7 @@ func (s *shard) round() {
 		s.allAlone()
 	}
 	for some := range slices.Chunk(in.crowds, together) {
-		s.lookAt(some)
-		for _, c := range some {
-			c.news.Store(false) // before the read: what comes from here on asks for another
-			s.serveCrowd(c)
-		}
+		s.serveCrowds(some)
 	}
 	for _, e := range in.ends { // after what was published before
 		s.endThose(e)

@@ -32,6 +32,31 @@ func (s *shard) beLate(p *parked) {
 	}
 }
 
+// glanceEntries are read of each crowd when many are read for at once: as many as most have that have any.
+const glanceEntries = 4
+
+// serveCrowds is serveCrowd for some that have news: one read for all of them. Those that have more than a glance finds are read for one by one.
+func (s *shard) serveCrowds(some []*crowd) {
+	s.lookAt(some)
+	s.asks = slices.Grow(s.asks[:0], len(some))[:len(some)]
+	for i, c := range some {
+		c.news.Store(false) // before the read: what comes from here on asks for another
+		s.asks[i].Topics, s.asks[i].After = c.audience.topics, c.at
+	}
+	glanced := s.broker.readAll(s.asks, glanceEntries)
+	s.takeOwn()
+	for i, c := range some {
+		switch batch := &s.asks[i].Batch; {
+		case len(c.step) == 0:
+		case glanced && (batch.Behind == len(batch.Entries) || len(batch.Entries) == 0):
+			s.glance.fill(s.broker, c.audience.slow, batch, c.at, eventlog.Cursor{})
+			s.serveStep(c, &s.glance)
+		default:
+			s.serveCrowd(c)
+		}
+	}
+}
+
 // serveCrowd brings all that are in step to the head, or as far as one write goes: one read, and the same bytes for each.
 func (s *shard) serveCrowd(c *crowd) {
 	if len(c.step) == 0 {
@@ -43,6 +68,11 @@ func (s *shard) serveCrowd(c *crowd) {
 		return
 	}
 	s.takeOwn()
+	s.serveStep(c, w)
+}
+
+// serveStep gives a window to all that are in step.
+func (s *shard) serveStep(c *crowd, w *window) {
 	switch {
 	case w.gap || w.farBehind:
 		s.eachInStep(c, s.beAlone)

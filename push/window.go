@@ -37,6 +37,12 @@ func (w *window) read(b *Broker, slow SlowPolicy, topics []string, after, limit 
 	if err != nil {
 		return err
 	}
+	w.fill(b, slow, &batch, after, limit)
+	return nil
+}
+
+// fill makes a window of what a read after a place has found.
+func (w *window) fill(b *Broker, slow SlowPolicy, batch *eventlog.Batch, after, limit eventlog.Cursor) {
 	w.from, w.next, w.entries = after, batch.Next, batch.Entries
 	w.gap = len(batch.Gaps) > 0
 	w.farBehind = slow == SkipToLatest && batch.Behind > b.opts.Limits.MaxBehind
@@ -47,7 +53,6 @@ func (w *window) read(b *Broker, slow SlowPolicy, topics []string, after, limit 
 		w.entries = conflate(w.entries)
 	}
 	w.join(b.opts.Limits.MaxBatchBytes)
-	return nil
 }
 
 // cutOff drops what is beyond a limit.
@@ -154,6 +159,16 @@ func (b *Broker) readInto(ctx context.Context, into []eventlog.Entry, topics []s
 		err = fmt.Errorf("read the log: %w", err)
 	}
 	return batch, err
+}
+
+// readAll asks the log for several places at once, if it can be asked so.
+func (b *Broker) readAll(asks []eventlog.Ask, most int) bool {
+	return b.logAll != nil && b.logAll.ReadAll(context.Background(), asks, most) == nil
+}
+
+// logAll is what a log may have, so that many reads are one.
+type logAll interface {
+	ReadAll(ctx context.Context, asks []eventlog.Ask, most int) error
 }
 
 // logInto is what a log may have, so that a read costs no allocation: its entries are appended to a slice of the caller's.
