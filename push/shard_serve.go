@@ -42,6 +42,9 @@ func (s *shard) serveCrowds(some []*crowd) {
 	for i, c := range some {
 		c.news.Store(false) // before the read: what comes from here on asks for another
 		s.asks[i].Topics, s.asks[i].After = c.audience.topics, c.at
+		if len(c.step) == 0 {
+			s.asks[i].Topics = nil
+		}
 	}
 	glanced := s.broker.readAll(s.asks, glanceEntries)
 	s.takeOwn()
