@@ -14,17 +14,20 @@ import (
 
 // fleet is a broker's part in a store that it shares with other nodes. The record of a session remembers what the store said of it, for when the store can't be asked.
 //
-// One goroutine tells the store who comes and who goes, see fleet_tell.go, so that a Restore, which replaces all that was told, stands at a known place
-// among the rest. Of those who go it keeps no queue: it tells by how much a session has fewer connections than the store was told.
+// One goroutine tells the store who comes and who goes, see fleet_tell.go, so that a Restore, which replaces what was told of a session, stands at a known
+// place among the rest. Of those who go it keeps no queue: it tells by how much a session has fewer connections than the store was told.
 type fleet struct {
 	broker   *Broker
 	store    sessionstore.Store
 	sessions *sessions
 	node     string
-	work     chan struct{} // one, if somebody has come or gone
+	work     chan struct{}          // one, if somebody has come or gone
+	more     chan struct{}          // one, if there is more to restore
+	unsure   map[sessionID]struct{} // of which the store may count something else than it was told. Its alone who tells
 
 	mu        sync.Mutex // guards what follows. Taken after a session's mu
 	down      bool       // the store doesn't answer, and isn't asked
+	failed    bool       // since it was last told all that this node has
 	claims    []*claim
 	left      []*session  // that have fewer connections than the store was told
 	uncounted bool        // a stream was let in that the store wasn't told of
@@ -33,7 +36,10 @@ type fleet struct {
 }
 
 func newFleet(b *Broker) *fleet {
-	return &fleet{broker: b, store: b.opts.Sessions, sessions: b.sessions, node: rand.Text(), work: make(chan struct{}, 1)}
+	return &fleet{
+		broker: b, store: b.opts.Sessions, sessions: b.sessions, node: rand.Text(),
+		work: make(chan struct{}, 1), more: make(chan struct{}, 1), unsure: map[sessionID]struct{}{},
+	}
 }
 
 func (f *fleet) begin() {

@@ -138,29 +138,28 @@ func (f *fleet) revokeStored(id sessionID) (first bool, err error) {
 
 var errNotAsked = errors.New("it was found to be down before")
 
-// sayUnsaid tells the store what was revoked while it was down.
-func (f *fleet) sayUnsaid() error {
-	for id, ok := f.nextUnsaid(0); ok; id, ok = f.nextUnsaid(1) {
-		err := f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error {
-			_, err := f.store.Revoke(ctx, sessionstore.ID(id), sessionstore.ErrRevoked)
-			return err
-		})
-		if err != nil {
-			return err
-		}
+// sayUnsaid tells the store one of those that were revoked while it was down. There is no more if there was none.
+func (f *fleet) sayUnsaid() (more bool, err error) {
+	f.mu.Lock()
+	if len(f.unsaid) == 0 {
+		f.mu.Unlock()
+		return false, nil
 	}
-	return nil
-}
-
-// nextUnsaid drops what was said of the list, and returns what comes first.
-func (f *fleet) nextUnsaid(said int) (id sessionID, ok bool) {
+	id := f.unsaid[0]
+	f.mu.Unlock()
+	err = f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error {
+		_, err := f.store.Revoke(ctx, sessionstore.ID(id), sessionstore.ErrRevoked)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.unsaid = f.unsaid[said:]; len(f.unsaid) == 0 {
+	if f.unsaid = f.unsaid[1:]; len(f.unsaid) == 0 {
 		f.unsaid = nil
-		return id, false
 	}
-	return f.unsaid[0], true
+	return true, nil
 }
 
 // info is what is known of a session. It asks the store only if somebody is to be told.

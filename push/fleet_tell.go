@@ -13,19 +13,21 @@ const (
 	nodeBeat = 2 * time.Second  // between two signs of life; also between two attempts to reach a store that is down
 	nodeTTL  = 10 * time.Second // a node that was silent for so long is dead to the store: five beats
 
-	maxTogether = 1024                   // claims, or sessions that are left, in one call: more saves nothing
-	restoreTime = 100 * time.Microsecond // a Restore may take so much longer for each session: a slow database writes ten thousand rows in a second
+	maxTogether = 1024 // claims, or sessions that are left, in one call: more saves nothing
+	maxRestored = 256  // sessions in one call: who comes waits for one, which takes a slow database some tens of milliseconds
 )
 
 // tell tells the store who comes and goes, and that this node is alive, until the broker ends.
 func (f *fleet) tell() {
-	f.restore()
+	f.beginAnew()
 	beat := time.NewTicker(nodeBeat)
 	defer beat.Stop()
 	for {
 		select {
 		case <-f.work:
 			f.settle()
+		case <-f.more:
+			f.restore()
 		case <-beat.C:
 			f.beat()
 		case <-f.broker.ctx.Done():
@@ -60,6 +62,9 @@ func (f *fleet) settleLeft() (sessions int, ok bool) {
 	}
 	err := f.call(context.Background(), f.timeout(), func(ctx context.Context) error { return f.store.Leave(ctx, f.node, leaves) })
 	if err != nil {
+		for _, s := range left {
+			f.unsure[s.id] = struct{}{}
+		}
 		f.fail(fmt.Errorf("leave: %w", err))
 	}
 	return len(left), err == nil
@@ -125,6 +130,9 @@ func (f *fleet) ask(claims []*claim) {
 		err = fmt.Errorf("%d outcomes for %d claims", len(outcomes), len(claims))
 	}
 	if err != nil {
+		for _, c := range claims {
+			f.unsure[c.ticket.session] = struct{}{}
+		}
 		f.fail(fmt.Errorf("connect: %w", err))
 		outcomes = make([]sessionstore.Outcome, len(claims))
 		for i := range outcomes {
@@ -153,13 +161,13 @@ func zeroForNone(limit int) int {
 	return limit
 }
 
-// beat says that this node is alive, or what it has if the store may not know.
+// beat says that this node is alive, and lets the store be told what it may not know.
 func (f *fleet) beat() {
 	f.mu.Lock()
-	unsure := f.down || f.uncounted || len(f.unsaid) > 0
+	failed, unsure := f.failed, f.uncounted || len(f.unsaid) > 0
 	f.mu.Unlock()
-	if unsure {
-		f.restore()
+	if failed {
+		f.beginAnew()
 		return
 	}
 	err := f.call(context.Background(), f.timeout(), func(ctx context.Context) error { return f.store.Beat(ctx, f.node, nodeTTL) })
@@ -167,67 +175,132 @@ func (f *fleet) beat() {
 	case errors.Is(err, sessionstore.ErrNodeLost):
 		f.broker.logger().Warn("push: the session store took this node for dead; it is told again what the node has")
 		f.fromBeginning()
-		f.restore()
+		f.beginAnew()
 	case err != nil:
 		f.fail(fmt.Errorf("beat: %w", err))
+	case unsure:
+		f.gather(false)
 	}
 }
 
-// restore tells the store all that it may not know. The store is up if that works.
-func (f *fleet) restore() {
-	held := f.held()
-	most := f.timeout() + time.Duration(len(held))*restoreTime
-	err := f.call(f.broker.ctx, most, func(ctx context.Context) error { return f.store.Restore(ctx, f.node, nodeTTL, held) })
-	if err == nil {
-		err = f.sayUnsaid()
-	}
+// beginAnew makes the node known to the store, and lets it be told all that the node has.
+func (f *fleet) beginAnew() {
+	f.mu.Lock()
+	f.failed = false
+	f.mu.Unlock()
+	err := f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error { return f.store.Restore(ctx, f.node, nodeTTL, nil) })
 	if err != nil {
 		f.fail(fmt.Errorf("restore: %w", err))
 		return
 	}
-	f.works()
+	f.gather(true)
 }
 
-// held is what this node has. Of what it tells here nothing is told otherwise.
-func (f *fleet) held() (held []sessionstore.Held) {
+// gather notes the sessions to restore: all, or those that the store wasn't told of.
+func (f *fleet) gather(all bool) {
 	f.mu.Lock()
 	f.uncounted = false
-	left := f.left
-	f.left = nil
+	var left []*session
+	if all {
+		left, f.left = f.left, nil
+	}
 	f.mu.Unlock()
-	for _, s := range left {
+	for _, s := range left { // of which the table may have forgotten some
 		s.mu.Lock()
-		s.leaving, s.told = false, 0 // it may be forgotten by now
+		s.leaving = false
 		s.mu.Unlock()
+		f.unsure[s.id] = struct{}{}
 	}
 	for s := range f.sessions.byID.all() {
-		if h := f.heldOf(s); h.Connections > 0 {
-			held = append(held, h)
+		if s.isUntold() || all && s.isHeld() {
+			f.unsure[s.id] = struct{}{}
 		}
 	}
-	return held
+	signal(f.more)
 }
 
-// heldOf notes what it returns as told.
-func (f *fleet) heldOf(s *session) (h sessionstore.Held) {
+// isUntold tells whether the store wasn't told of a connection.
+func (s *session) isUntold() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.told = 0; s.state != sessionLive {
+	return s.state == sessionLive && s.told < s.connections
+}
+
+// isHeld tells whether the session has a connection, or the store may count one.
+func (s *session) isHeld() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.told > 0 || s.connections > 0
+}
+
+// restore tells the store some of what it may not know. The store is up if there is no more.
+func (f *fleet) restore() {
+	f.mu.Lock()
+	failed := f.failed
+	f.mu.Unlock()
+	if failed {
+		return // the next beat begins anew
+	}
+	more, err := f.sayUnsaid()
+	if err == nil && !more {
+		more, err = f.restoreSome()
+	}
+	switch {
+	case err != nil:
+		f.fail(fmt.Errorf("restore: %w", err))
+	case more:
+		signal(f.more)
+	default:
+		f.works()
+	}
+}
+
+// restoreSome tells what this node has of some sessions.
+func (f *fleet) restoreSome() (more bool, err error) {
+	held := make([]sessionstore.Held, 0, min(len(f.unsure), maxRestored))
+	for id := range f.unsure {
+		if held = append(held, f.held(id)); len(held) == maxRestored {
+			break
+		}
+	}
+	if len(held) == 0 {
+		return false, nil
+	}
+	err = f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error { return f.store.Restore(ctx, f.node, 0, held) })
+	if err != nil {
+		return false, err
+	}
+	for _, h := range held {
+		delete(f.unsure, sessionID(h.Session))
+	}
+	return true, nil
+}
+
+// held is what this node has of a session. It notes that as told.
+func (f *fleet) held(id sessionID) sessionstore.Held {
+	h := sessionstore.Held{Session: sessionstore.ID(id)}
+	s, known := f.sessions.byID.get(id)
+	if !known {
+		return h
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.told = 0; s.state != sessionLive || s.connections == 0 {
 		return h
 	}
 	s.told = s.connections
-	if s.connections == 0 {
-		return h
-	}
-	return sessionstore.Held{
-		Session: sessionstore.ID(s.id), User: s.user, Generation: s.generation, Connections: int(s.connections),
-		Cursor: s.cursor.String(), Created: f.sessions.time(s.created),
-	}
+	h.User, h.Generation, h.Connections = s.user, s.generation, int(s.connections)
+	h.Cursor, h.Created = s.cursor.String(), f.sessions.time(s.created)
+	return h
 }
 
-// works notes that the store does what it should.
+// works notes that the store does what it should, and knows all.
 func (f *fleet) works() {
 	f.mu.Lock()
+	if f.failed {
+		f.mu.Unlock()
+		return
+	}
 	wasDown := f.down
 	f.down = false
 	f.mu.Unlock()
@@ -253,7 +326,7 @@ func (f *fleet) fail(err error) {
 	}
 	f.mu.Lock()
 	news := !f.down
-	f.down = true
+	f.down, f.failed = true, true
 	waiting := f.claims
 	f.claims = nil
 	for _, c := range waiting {

@@ -46,7 +46,9 @@ type moody struct {
 	hang  bool
 	dumb  bool          // says that all is well, and does nothing
 	takes time.Duration // each call
+	each  time.Duration // and each session of a Restore
 	calls map[string]int
+	held  int // sessions of all Restores
 }
 
 func newMoody(s sessionstore.Store) *moody { return &moody{Store: s, calls: map[string]int{}} }
@@ -68,12 +70,8 @@ func (m *moody) mood(ctx context.Context, call string, do func() error) error {
 	m.calls[call]++
 	fail, hang, dumb, takes := m.fail, m.hang, m.dumb, m.takes
 	m.mu.Unlock()
-	if takes > 0 {
-		select {
-		case <-time.After(takes):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := waitFor(ctx, takes); err != nil {
+		return err
 	}
 	switch {
 	case hang:
@@ -85,6 +83,18 @@ func (m *moody) mood(ctx context.Context, call string, do func() error) error {
 		return fail
 	}
 	return do()
+}
+
+func waitFor(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (m *moody) Connect(ctx context.Context, node string, claims []sessionstore.Claim) (o []sessionstore.Outcome, err error) {
@@ -120,6 +130,13 @@ func (m *moody) Beat(ctx context.Context, node string, ttl time.Duration) error 
 }
 
 func (m *moody) Restore(ctx context.Context, node string, ttl time.Duration, held []sessionstore.Held) error {
+	m.mu.Lock()
+	m.held += len(held)
+	takes := m.each * time.Duration(len(held))
+	m.mu.Unlock()
+	if err := waitFor(ctx, takes); err != nil {
+		return err
+	}
 	return m.mood(ctx, "Restore", func() error { return m.Store.Restore(ctx, node, ttl, held) })
 }
 
@@ -416,6 +433,43 @@ func TestANodeThatWasTakenForDeadTellsWhatItHas(t *testing.T) {
 		stays.close()
 		if n := countedBy(t, store); n != 0 {
 			t.Errorf("%d connections are counted in the end", n)
+		}
+	})
+}
+
+// A node may have so much that it can't be told within the time of a call, and others come meanwhile.
+func TestANodeThatHasMuchIsToldOfInParts(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := newMoody(newStore(t))
+		fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: quiet()})
+		const streams, late = 3000, 40
+		ctx, leave := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range streams {
+			all.Go(func() { stay(ctx, fleet[0]) })
+		}
+		pass(time.Second)
+		store.set(func() { store.fail, store.each = errors.New("cut"), 3*time.Millisecond })
+		pass(3 * time.Second)
+		store.set(func() { store.fail, store.held = nil, 0 })
+		for i := range late { // through the 9 s that it takes, and later
+			s := resume(t, fleet[0], fmt.Sprint(i), "")
+			pass(time.Second / 2)
+			if len(s.next()) == 0 {
+				t.Fatalf("stream %d waits", i)
+			}
+		}
+		if n := countedBy(t, store); n != streams+late || fleet[0].Stats().SessionsDown {
+			t.Errorf("%d connections are counted, there are %d; down: %v", n, streams+late, fleet[0].Stats().SessionsDown)
+		}
+		if store.held > streams+late {
+			t.Errorf("it was told of %d sessions, there are %d", store.held, streams+late)
+		}
+		leave()
+		all.Wait()
+		pass(10 * time.Second)
+		if n := countedBy(t, store); n != late {
+			t.Errorf("%d connections are counted when they have left", n)
 		}
 	})
 }

@@ -271,22 +271,30 @@ func (m *Memory) Restore(ctx context.Context, node string, ttl time.Duration, he
 	if err != nil {
 		return err
 	}
-	m.forget(node, now)
 	n := m.node(node)
-	n.until = now + ttl.Microseconds()
+	if ttl > 0 {
+		n.until = now + ttl.Microseconds()
+	}
 	for _, h := range held {
-		s, known := m.sessions[h.Session]
-		if !known {
-			s = &memorySession{Record: NewHeldRecord(h, now), id: h.Session}
-		}
-		if s.Revoked != nil || h.Connections <= 0 {
-			continue
-		}
-		m.sessions[h.Session] = s
-		s.Hold(h)
-		m.hold(n, s, h.Connections)
+		m.restore(n, h, now)
 	}
 	return nil
+}
+
+func (m *Memory) restore(n *memoryNode, h Held, now int64) {
+	s, known := m.sessions[h.Session]
+	if has := n.held[h.Session]; has > 0 {
+		m.drop(n, s, has, now)
+	}
+	if h.Connections <= 0 || known && s.Revoked != nil {
+		return
+	}
+	if !known {
+		s = &memorySession{Record: NewHeldRecord(h, now), id: h.Session}
+		m.sessions[h.Session] = s
+	}
+	s.Hold(h)
+	m.hold(n, s, h.Connections)
 }
 
 // Forget implements Store.

@@ -25,10 +25,10 @@ type ID [16]byte
 
 // Store is shared by all nodes. Its calls may overlap, and those that change something are durable when they return, as the store promises.
 // Times are the store's, one clock for all nodes. An error of a call itself means that the store couldn't be asked or that the outcome is unknown: asking again does no
-// harm, but that a connection may be counted twice until its node is heard of with Restore.
+// harm, but that a connection may be counted twice until its node tells with Restore what it has of the session.
 type Store interface {
 	// Connect counts a connection for each claim, in their order, each on its own: an Outcome for each. It makes the sessions that it doesn't know. For a
-	// node that is lost it counts until the next Sweep, or the node's Restore.
+	// node that is lost it counts until the next Sweep.
 	Connect(ctx context.Context, node string, claims []Claim) ([]Outcome, error)
 	// Leave takes back a connection for each of the leaves, and notes the places that their clients have proved. Sessions it doesn't know are passed over.
 	Leave(ctx context.Context, node string, leaves []Leave) error
@@ -48,8 +48,9 @@ type Store interface {
 	// Beat says that a node is alive for as long as ttl. Error: ErrNodeLost if the node's time was over before, so that its connections have been, or may have been, given
 	// up: it calls Restore then.
 	Beat(ctx context.Context, node string, ttl time.Duration) error
-	// Restore replaces what is counted for a node, and makes it known for as long as ttl: at its start with nothing, and after ErrNodeLost. It checks no limits, and raises
-	// the generations of sessions to those given if they are lower. It may be done in parts: a node makes no other call but Beat until it returns.
+	// Restore sets what is counted for a node of the sessions that it gives: of one that it has no connection to, none. What is counted of others stays. It checks no limits,
+	// and raises the generations of sessions to those given if they are lower. It makes the node known for as long as ttl: at its start, and after ErrNodeLost, with nothing; with a
+	// ttl of 0 the node's time stays as it is. A node that has much tells it in several calls, and has no other call but Beat under way meanwhile.
 	Restore(ctx context.Context, node string, ttl time.Duration, held []Held) error
 	// Forget ends a node: its connections count no more, and their sessions are abandoned from now on.
 	Forget(ctx context.Context, node string) error
@@ -98,7 +99,7 @@ type Held struct {
 	Session     ID
 	User        string
 	Generation  uint32
-	Connections int
+	Connections int // 0 if it has none any more: then the rest doesn't matter
 	Cursor      string
 	Created     time.Time
 }

@@ -109,32 +109,39 @@ func (s *Store) Beat(ctx context.Context, node string, ttl time.Duration) error 
 
 // Restore implements sessionstore.Store. It is several scripts if there is much, in each of which what is counted becomes what it should be.
 func (s *Store) Restore(ctx context.Context, node string, ttl time.Duration, held []sessionstore.Held) error {
-	if err := s.hold(ctx, node, micros(ttl), nil, nil); err != nil { // first of all it lives
-		return fmt.Errorf("restore a node: %w", err)
-	}
-	ids, err := s.heldBy(ctx, node, 0, "")
-	if err != nil {
-		return fmt.Errorf("restore a node: %w", err)
-	}
-	has := make(map[sessionstore.ID]sessionstore.Held, len(held))
+	ids, has := make([]sessionstore.ID, 0, len(held)), make(map[sessionstore.ID]sessionstore.Held, len(held))
 	for _, h := range held {
-		if h.Connections > 0 {
-			has[h.Session] = h
+		if _, twice := has[h.Session]; !twice {
 			ids = append(ids, h.Session)
 		}
+		has[h.Session] = h
 	}
-	slices.SortFunc(ids, func(a, b sessionstore.ID) int { return slices.Compare(a[:], b[:]) })
-	for some := range slices.Chunk(slices.Compact(ids), page) {
-		if err := s.hold(ctx, node, micros(ttl), some, has); err != nil {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	if ttl > 0 { // first of all it lives
+		if err := s.hold(ctx, node, micros(ttl), nil, nil); err != nil {
+			return fmt.Errorf("restore a node: %w", err)
+		}
+	}
+	for some := range slices.Chunk(ids, page) {
+		if err := s.hold(ctx, node, asItIs, some, has); err != nil {
 			return fmt.Errorf("restore %d sessions of a node: %w", len(some), err)
 		}
 	}
 	return nil
 }
 
-// hold sets what a node has of some sessions. The ttl is an argument of the script.
-func (s *Store) hold(ctx context.Context, node, ttl string, some []sessionstore.ID, has map[sessionstore.ID]sessionstore.Held) error {
-	args := []string{node, s.keep(), ttl}
+// Modes of scripts, besides a time for which the node lives from now on.
+const (
+	ifDead = "dead" // a node that lives is left alone
+	asItIs = "0"    // its time stays; one that isn't known is dead
+	ending = ""     // the node is to end
+)
+
+// hold sets what a node has of some sessions.
+func (s *Store) hold(ctx context.Context, node, mode string, some []sessionstore.ID, has map[sessionstore.ID]sessionstore.Held) error {
+	args := []string{node, s.keep(), mode}
 	for _, id := range some {
 		h, created := has[id], int64(0)
 		if !h.Created.IsZero() {
@@ -146,7 +153,7 @@ func (s *Store) hold(ctx context.Context, node, ttl string, some []sessionstore.
 	return err
 }
 
-// heldBy returns about so many of the sessions that a node counts connections of, or all for 0.
+// heldBy returns about so many of the sessions that a node counts connections of.
 func (s *Store) heldBy(ctx context.Context, node string, most int, mode string) ([]sessionstore.ID, error) {
 	reply, err := s.exec(ctx, heldScript, s.keys(node), []string{node, strconv.Itoa(most), mode})
 	if err != nil {
@@ -167,13 +174,11 @@ func idsOf(reply []rueidis.RedisMessage) (ids []sessionstore.ID, err error) {
 
 // Forget implements sessionstore.Store.
 func (s *Store) Forget(ctx context.Context, node string) error {
-	if err := s.drop(ctx, node, ""); err != nil {
+	if err := s.drop(ctx, node, ending); err != nil {
 		return fmt.Errorf("forget a node: %w", err)
 	}
 	return nil
 }
-
-const ifDead = "dead" // a mode of scripts: leave a node alone that lives
 
 // drop takes away what a node counts, and the node.
 func (s *Store) drop(ctx context.Context, node, mode string) error {

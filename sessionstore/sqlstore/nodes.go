@@ -122,25 +122,17 @@ func (s *Store) Beat(ctx context.Context, node string, ttl time.Duration) error 
 
 // Restore implements sessionstore.Store. It is several transactions if there is much, in each of which what is counted becomes what it should be.
 func (s *Store) Restore(ctx context.Context, node string, ttl time.Duration, held []sessionstore.Held) error {
-	ids, err := s.heldBy(ctx, node, ttl)
-	if err != nil {
-		return fmt.Errorf("restore a node: %w", err)
+	ids, has := make([]sessionstore.ID, len(held)), make(map[sessionstore.ID]sessionstore.Held, len(held))
+	for i, h := range held {
+		ids[i], has[h.Session] = h.Session, h
 	}
-	has := make(map[sessionstore.ID]sessionstore.Held, len(held))
-	for _, h := range held {
-		if h.Connections > 0 {
-			has[h.Session] = h
-			ids = append(ids, h.Session)
+	if ttl > 0 { // first of all it lives
+		if err := s.change(ctx, node, func(b *batch) error { return b.live(ctx, ttl) }); err != nil {
+			return fmt.Errorf("restore a node: %w", err)
 		}
 	}
 	for some := range slices.Chunk(sortedKeys(ids), page) {
-		err := s.change(ctx, node, func(b *batch) error {
-			if err := b.live(ctx, ttl); err != nil {
-				return err
-			}
-			return b.restore(ctx, some, has)
-		})
-		if err != nil {
+		if err := s.change(ctx, node, func(b *batch) error { return b.restore(ctx, some, has) }); err != nil {
 			return fmt.Errorf("restore %d sessions of a node: %w", len(some), err)
 		}
 	}
@@ -150,17 +142,6 @@ func (s *Store) Restore(ctx context.Context, node string, ttl time.Duration, hel
 // live says that the node lives.
 func (b *batch) live(ctx context.Context, ttl time.Duration) error {
 	return b.exec(ctx, "UPDATE buffkit_sessions_nodes SET alive_until = ", clock{}, " + ", ttl.Microseconds(), " WHERE node = ", b.node)
-}
-
-// heldBy makes a node live, and returns the sessions that it counts connections of.
-func (s *Store) heldBy(ctx context.Context, node string, ttl time.Duration) (ids []sessionstore.ID, err error) {
-	err = s.change(ctx, node, func(b *batch) error { return b.live(ctx, ttl) })
-	if err != nil {
-		return nil, err
-	}
-	q := s.query("SELECT session FROM buffkit_sessions_held WHERE node = ", []byte(node))
-	err = s.each(ctx, s.db, q, func(rows *sql.Rows) error { return scanID(rows, &ids) })
-	return ids, err
 }
 
 func scanID(rows *sql.Rows, ids *[]sessionstore.ID) error {
@@ -183,8 +164,8 @@ func (b *batch) restore(ctx context.Context, some keys, has map[sessionstore.ID]
 		return err
 	}
 	for _, id := range ids {
-		h, wanted := has[id]
-		r := b.rows[id]
+		h, r := has[id], b.rows[id]
+		wanted := h.Connections > 0
 		switch {
 		case r == nil && wanted:
 			r = &row{id: id, Record: sessionstore.NewHeldRecord(h, b.now)}

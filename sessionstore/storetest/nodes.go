@@ -97,21 +97,41 @@ func testRestore(t *testing.T, s *setup) {
 }
 
 func testRestoreReplaces(t *testing.T, s *setup) {
-	id, other := s.start(t, "ada"), s.start(t, "ada")
+	id, other, third := s.start(t, "ada"), s.start(t, "ada"), s.start(t, "ada")
 	for range 2 {
-		restore(t, s.a, "a", alive, sessionstore.Held{Session: id, User: "ada", Connections: 3})
+		restore(t, s.a, "a", alive, sessionstore.Held{Session: id, User: "ada", Connections: 3}, sessionstore.Held{Session: other}, sessionstore.Held{Session: newID()})
 		counts(t, s.b, id, 3)
 		counts(t, s.b, other, 0)
+		counts(t, s.b, third, 1) // nothing was said of it
 	}
-	claim := sessionstore.Claim{Session: newID(), User: "ada", Fresh: true, MaxPerUser: 3}
+	claim := sessionstore.Claim{Session: newID(), User: "ada", Fresh: true, MaxPerUser: 4}
 	refused(t, connect(t, s.b, "b", claim)[0], sessionstore.ErrTooMany)
-	claim.MaxPerUser = 4
+	claim.MaxPerUser = 5
 	accepted(t, connect(t, s.b, "b", claim)[0], 0)
-	restore(t, s.a, "a", alive)
+	restore(t, s.a, "a", 0, sessionstore.Held{Session: id}, sessionstore.Held{Session: third})
 	counts(t, s.b, id, 0)
-	if ended := sweep(t, s.b, over, alive, 0); len(ended) != 2 {
-		t.Errorf("%d sessions were abandoned by a node that begins anew, want 2", len(ended))
+	if ended := sweep(t, s.b, over, alive, 0); len(ended) != 3 {
+		t.Errorf("%d sessions were abandoned by a node that has none, want 3", len(ended))
 	}
+}
+
+// What a node tells in several calls is wrong if it was given up in between, so only the first may say that it lives.
+func testRestoreInParts(t *testing.T, s *setup) {
+	ids := newIDs(1200)
+	var held []sessionstore.Held
+	for _, id := range ids {
+		held = append(held, sessionstore.Held{Session: id, User: "ada", Connections: 1})
+	}
+	restore(t, s.a, "c", alive)
+	restore(t, s.a, "c", 0, held[:1100]...)
+	restore(t, s.a, "c", 0, held[1100:]...)
+	beat(t, s.a, "c", short, nil)
+	s.dies(t, ids[0], 0)
+	restore(t, s.a, "c", 0, held[1])
+	beat(t, s.a, "c", alive, sessionstore.ErrNodeLost)
+	restore(t, s.a, "nobody", 0, held[2])
+	s.dies(t, ids[1], 0)
+	s.dies(t, ids[2], 0)
 }
 
 func testRestoreRevoked(t *testing.T, s *setup) {

@@ -75,6 +75,7 @@ func Run(t *testing.T, newStore Factory) {
 		{"a node that was silent for too long is told so", testSilentNode},
 		{"restore brings back what a node has", testRestore},
 		{"restore replaces what was counted", testRestoreReplaces},
+		{"restore in parts brings no dead node back", testRestoreInParts},
 		{"restore doesn't bring back what was revoked", testRestoreRevoked},
 		{"forget ends a node at once", testForget},
 		{"a cancelled context stops every call", testCancelled},

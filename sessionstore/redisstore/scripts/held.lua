@@ -1,7 +1,5 @@
--- Returns sessions that a node counts connections of. ARGV: 1 the node, 2 how many about, 0 for all. 3 "dead": none if the node lives. Unless all are asked
--- for, a node that has none is forgotten.
+-- Returns sessions that a node counts connections of. ARGV: 1 the node, 2 how many about, 3 "dead": none if the node lives. A node that has none is forgotten.
 local node, most, dead = ARGV[1], tonumber(ARGV[2]), ARGV[3] == 'dead'
-if most == 0 then return call('HKEYS', HELD) end
 if dead and tonumber(call('ZSCORE', NODES, node) or 0) > now then return {} end
 local cursor, ids = '0', {}
 repeat

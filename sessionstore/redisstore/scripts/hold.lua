@@ -1,10 +1,12 @@
--- Sets what a node has of some sessions. ARGV: 1 the node, 2 how many milliseconds keys are kept, 3 for how many microseconds the node lives from now on; "dead": do
--- nothing if it lives; "": it is to end. Then for each of the sessions in KEYS: id, connections, user, generation, cursor, and when it was created, 0 for now.
-local node, keep, ttl = ARGV[1], ARGV[2], ARGV[3]
-if ttl == 'dead' then
+-- Sets what a node has of some sessions. ARGV: 1 the node, 2 how many milliseconds keys are kept, 3 for how many microseconds the node lives from now on; "0": its time
+-- stays; "dead": do nothing if it lives; "": it is to end. Then for each of the sessions in KEYS: id, connections, user, generation, cursor, and when it was created, 0 for now.
+local node, keep, mode = ARGV[1], ARGV[2], ARGV[3]
+if mode == 'dead' then
 	if tonumber(call('ZSCORE', NODES, node) or 0) > now then return {} end
-elseif ttl ~= '' then
-	call('ZADD', NODES, text(now + tonumber(ttl)), node)
+elseif mode == '0' then
+	call('ZADD', NODES, 'NX', 0, node) -- one that isn't known is dead: the next sweep takes away what it counts
+elseif mode ~= '' then
+	call('ZADD', NODES, text(now + tonumber(mode)), node)
 end
 for i = FIXED + 1, #KEYS do
 	local key, a = KEYS[i], 3 + (i - FIXED - 1) * 6
