@@ -308,13 +308,17 @@ func (m *sessions) sweep(ended func(SessionInfo)) {
 			ended(info)
 		}
 	}
+	good := m.opts.TokenTTL
+	if m.fleet != nil {
+		good += revokedSlack
+	}
 	for s := m.oldest(&m.revoked); s != nil; s = m.oldest(&m.revoked) {
-		if _, _, due := m.forget(s, sessionRevoked, m.opts.TokenTTL); !due {
+		if _, _, due := m.forget(s, sessionRevoked, good); !due {
 			break
 		}
 	}
 	for s := m.oldest(&m.replayed); s != nil; s = m.oldest(&m.replayed) {
-		keep := m.opts.TokenTTL
+		keep := good
 		if m.replays.Load() > maxReplays {
 			keep = 0
 		}

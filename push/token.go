@@ -136,8 +136,13 @@ func (r *keyring) open(token string) (ticket, error) {
 		return ticket{}, fmt.Errorf("%w: %w", ErrTokenInvalid, err)
 	}
 	id, ok := parseSessionID(c.ID)
-	if !ok {
+	switch {
+	case !ok:
 		return ticket{}, fmt.Errorf("%w: bad session id", ErrTokenInvalid)
+	case c.IssuedAt == nil:
+		return ticket{}, fmt.Errorf("%w: no time of issue", ErrTokenInvalid)
+	case time.Since(c.IssuedAt.Time) >= r.ttl: // that of this process, which may be less than the one it was signed with
+		return ticket{}, ErrTokenExpired
 	}
 	cursor, err := eventlog.ParseCursor(c.Cursor)
 	if err != nil {

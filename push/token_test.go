@@ -81,12 +81,37 @@ func TestTokenExpires(t *testing.T) {
 	})
 }
 
+// Whoever lowers it wants no old token to be good for longer, and the nodes of a fleet are restarted one after the other.
+func TestTokenExpiresByTheTTLOfWhoReadsIt(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		long, short := push.NewKeyring([]push.Key{key1}, time.Hour), push.NewKeyring([]push.Key{key1}, time.Minute)
+		token, _ := long.Mint("ada", 0, eventlog.Cursor{})
+		brief, _ := short.Mint("ada", 0, eventlog.Cursor{})
+		<-time.After(time.Minute - 2*time.Second)
+		for _, token := range []string{token, brief} {
+			if _, err := short.Open(token); err != nil {
+				t.Errorf("before its time: %v", err)
+			}
+		}
+		<-time.After(2 * time.Second)
+		if _, err := short.Open(token); !errors.Is(err, push.ErrTokenExpired) {
+			t.Errorf("after the time of who reads it: %v", err)
+		}
+		if _, err := long.Open(brief); !errors.Is(err, push.ErrTokenExpired) {
+			t.Errorf("after the time of who signed it: %v", err)
+		}
+		if _, err := long.Open(token); err != nil {
+			t.Errorf("before the time of both: %v", err)
+		}
+	})
+}
+
 // signed is a token with the claims of a good one, changed.
 func signed(t testing.TB, method jwt.SigningMethod, secret any, change func(header, claims map[string]any)) string {
 	t.Helper()
 	claims := jwt.MapClaims{
 		"jti": base64.RawURLEncoding.EncodeToString(make([]byte, 16)), "sub": "ada", "aud": "buffkit.session",
-		"exp": time.Now().Add(time.Hour).Unix(), "gen": 3,
+		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(), "gen": 3,
 	}
 	token := jwt.NewWithClaims(method, claims)
 	token.Header["kid"] = key1.ID
@@ -158,6 +183,7 @@ func TestTokenIsRefused(t *testing.T) {
 		{"no end", claim("exp", nil)},
 		{"an end that isn't a time", claim("exp", "tomorrow")},
 		{"not valid yet", claim("nbf", time.Now().Add(time.Hour).Unix())},
+		{"no time of issue", claim("iat", nil)},
 		{"no session", claim("jti", nil)},
 		{"a session that isn't one", claim("jti", "abc")},
 		{"a session with padding", claim("jti", base64.URLEncoding.EncodeToString(make([]byte, 16)))},

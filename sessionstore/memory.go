@@ -30,6 +30,7 @@ type Memory struct {
 	feed      []revocation
 	revoked   uint64 // how many ever were
 	replays   int    // in the feed
+	longest   Longest
 }
 
 type memorySession struct {
@@ -333,7 +334,8 @@ func (m *Memory) Sweep(ctx context.Context, abandoned, revoked time.Duration, mo
 			m.forget(name, now)
 		}
 	}
-	m.sweepRevoked(now - revoked.Microseconds())
+	m.longest.Say(revoked.Microseconds(), now)
+	m.sweepRevoked(now - m.longest.Keep)
 	for len(ended) < sweepPage {
 		first := m.abandoned.Front()
 		if first == nil {

@@ -55,7 +55,8 @@ type Store interface {
 	// Forget ends a node: its connections count no more, and their sessions are abandoned from now on.
 	Forget(ctx context.Context, node string) error
 	// Sweep takes the counts of dead nodes away, and removes the sessions that have been without a connection for longer than abandoned, or for longest if there are more
-	// than most (0: no limit), and the revoked after revoked, those with connections perhaps later. It returns at most some thousand of those it removed that
+	// than most (0: no limit), and the revoked after revoked, those with connections perhaps later. Where nodes ask for different times, what was revoked is kept for the longest of them
+	// until nobody has asked for that for as long, see Longest. It returns at most some thousand of those it removed that
 	// weren't revoked: each to one caller alone. more says that there is more to do at once.
 	Sweep(ctx context.Context, abandoned, revoked time.Duration, most int) (ended []Info, more bool, err error)
 

@@ -54,11 +54,11 @@ func Open(ctx context.Context, opts *Options) (*Store, error) {
 
 // keys names those that all scripts know, for a node, and those of some sessions. scripts/lib.lua gives them names in the same order.
 func (s *Store) keys(node string, sessions ...sessionstore.ID) []string {
-	keys := make([]string, 0, 8+len(sessions))
+	keys := make([]string, 0, 9+len(sessions))
 	for _, name := range []string{"newest", "live", "abandoned", "revoked", "replayed", "users", "nodes"} {
 		keys = append(keys, s.base+name)
 	}
-	keys = append(keys, s.base+"held:"+node)
+	keys = append(keys, s.base+"held:"+node, s.base+"longest")
 	for _, id := range sessions {
 		keys = append(keys, s.base+"s:"+string(id[:]))
 	}

@@ -14,7 +14,7 @@ import (
 
 // Sweep implements sessionstore.Store.
 func (s *Store) Sweep(ctx context.Context, abandoned, revoked time.Duration, most int) (ended []sessionstore.Info, more bool, err error) {
-	args := []string{micros(abandoned), micros(revoked), strconv.Itoa(max(most, 0)), strconv.Itoa(sessionstore.MaxReplays), strconv.Itoa(page)}
+	args := []string{micros(abandoned), micros(revoked), strconv.Itoa(max(most, 0)), strconv.Itoa(sessionstore.MaxReplays), strconv.Itoa(page), s.keep()}
 	dead, _, _, err := s.due(ctx, args)
 	for _, node := range dead {
 		if err == nil {

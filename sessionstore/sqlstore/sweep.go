@@ -61,11 +61,40 @@ const (
 	isUnheld    = " AND connections <= 0" // a node that still counts one takes it back first
 )
 
+// keep says how long what was revoked is kept, in microseconds. That stands in the rows 3 and 4 of the feed's table, which the first to ask makes.
+func (s *Store) keep(ctx context.Context, revoked time.Duration) (int64, error) {
+	var l sessionstore.Longest
+	err := s.inTx(ctx, func(t *tx) error {
+		var now int64
+		l = sessionstore.Longest{}
+		err := s.each(ctx, t.session, s.query("SELECT id, newest, ", clock{}, " FROM buffkit_sessions_feed"), func(rows *sql.Rows) error {
+			var id, n int64
+			err := rows.Scan(&id, &n, &now)
+			switch id {
+			case 3:
+				l.Keep = n
+			case 4:
+				l.Said = n
+			}
+			return err
+		})
+		if err != nil || !l.Say(revoked.Microseconds(), now) {
+			return err
+		}
+		return t.run(ctx, s.upsert("buffkit_sessions_feed", []string{"id"}, []string{"newest"}, table{{int64(3), l.Keep}, {int64(4), l.Said}}))
+	})
+	return l.Keep, err
+}
+
 // sweepRevoked forgets sessions by the order in which they were revoked.
 func (s *Store) sweepRevoked(ctx context.Context, revoked time.Duration) (more bool, err error) {
+	keep, err := s.keep(ctx, revoked)
+	if err != nil {
+		return false, err
+	}
 	err = s.inTx(ctx, func(t *tx) error {
 		var due keys
-		q := s.query("SELECT id FROM buffkit_sessions WHERE revocation IS NOT NULL AND seen < ", clock{}, " - ", revoked.Microseconds(),
+		q := s.query("SELECT id FROM buffkit_sessions WHERE revocation IS NOT NULL AND seen < ", clock{}, " - ", keep,
 			isUnheld+" ORDER BY revocation LIMIT ", int64(page), lock(skip))
 		if err := s.each(ctx, t.session, q, func(rows *sql.Rows) error { return scanKey(rows, &due) }); err != nil {
 			return err

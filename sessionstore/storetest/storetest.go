@@ -69,6 +69,7 @@ func Run(t *testing.T, newStore Factory) {
 		{"the feed of revocations tells each", testFeed},
 		{"the feed of revocations misses none that are concurrent", testFeedUnderConcurrency},
 		{"revoked sessions are forgotten after their time", testRevokedAreForgotten},
+		{"revoked sessions are kept for the longest that a node asks for", testRevokedAreKept},
 		{"an abandoned session is removed once", testAbandoned},
 		{"of too many sessions the longest abandoned are removed", testMost},
 		{"connections of a dead node are taken away", testDeadNode},

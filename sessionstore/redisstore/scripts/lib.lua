@@ -2,12 +2,12 @@
 --
 -- KEYS: 1 the number of the newest revocation. 2 a sorted set of the sessions that aren't revoked, all of score 0: in the order of their ids. 3 those
 -- without a connection, by the time since when. 4 the revoked, by number. 5 those that a replay has revoked, by the same number. 6 a hash: user = connections.
--- 7 the nodes, by the time until which they live. 8 a hash of a node: session = "connections|user". Then the hashes of sessions, with the fields
+-- 7 the nodes, by the time until which they live. 8 a hash of a node: session = "connections|user". 9 a hash, see due.lua. Then the hashes of sessions, with the fields
 -- u user, g generation, r when that last rose, d when its token was first used, c created, s when the last connection left, p the place, n connections,
 -- x why it was revoked: "" it wasn't, "r", or "p" by a replay.
 local call, format, match = redis.call, string.format, string.match
-local NEWEST, LIVE, ABANDONED, REVOKED, REPLAYED, USERS, NODES, HELD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local FIXED = 8
+local NEWEST, LIVE, ABANDONED, REVOKED, REPLAYED, USERS, NODES, HELD, LONGEST = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local FIXED = 9
 
 local function text(n) return format('%.0f', n) end
 
