@@ -34,6 +34,8 @@ func (k Keyring) Open(token string) (Ticket, error) {
 	return Ticket{t.session.String(), t.user, t.generation, t.cursor}, err
 }
 
+const MaxReplays = maxReplays
+
 // SessionRecords counts the sessions that are held, the revoked included.
 func (b *Broker) SessionRecords() (n int) {
 	for range b.sessions.byID.all() {

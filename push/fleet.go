@@ -29,10 +29,10 @@ type fleet struct {
 	down      bool       // the store doesn't answer, and isn't asked
 	failed    bool       // since it was last told all that this node has
 	claims    []*claim
-	left      []*session  // that have fewer connections than the store was told
-	uncounted bool        // a stream was let in that the store wasn't told of
-	unsaid    []sessionID // revoked here, which the store wasn't told
-	reread    bool        // what was revoked is to be read from its beginning
+	left      []*session                // that have fewer connections than the store was told
+	uncounted bool                      // a stream was let in that the store wasn't told of
+	unsaid    []sessionstore.Revocation // of this node, which the store wasn't told
+	reread    bool                      // what was revoked is to be read from its beginning
 }
 
 func newFleet(b *Broker) *fleet {
@@ -129,7 +129,7 @@ func (f *fleet) connectAlone(t ticket) (*session, uint32, error) {
 	defer f.mu.Unlock()
 	f.uncounted = true
 	if errors.Is(err, ErrTokenReplayed) && len(f.unsaid) < maxReplays {
-		f.unsaid = append(f.unsaid, t.session)
+		f.unsaid = append(f.unsaid, sessionstore.Revocation{Session: sessionstore.ID(t.session), Cause: sessionstore.ErrReplayed})
 	}
 	return s, generation, err
 }
@@ -149,11 +149,10 @@ func (f *fleet) learn(t ticket, o sessionstore.Outcome, gone bool) (*session, ui
 	switch {
 	case errors.Is(o.Err, sessionstore.ErrTooMany):
 		return nil, 0, ErrTooManyConnections
-	case errors.Is(o.Err, sessionstore.ErrRevoked):
-		f.endRevoked(t.session)
+	case errors.Is(o.Err, sessionstore.ErrRevoked): // of which the feed tells
 		return nil, 0, ErrRevoked
 	case errors.Is(o.Err, sessionstore.ErrReplayed):
-		s, _ := f.sessions.markRevoked(t)
+		s, _ := f.sessions.markRevoked(t, ErrTokenReplayed)
 		f.broker.running.Go(func() { f.broker.revoked(s, ErrTokenReplayed) }) // a hook may take its time
 		return nil, 0, ErrTokenReplayed
 	case o.Err != nil:

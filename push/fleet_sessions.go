@@ -46,7 +46,7 @@ func (f *fleet) heedNews(mark string) string {
 	if down {
 		return mark
 	}
-	var revoked []sessionstore.ID
+	var revoked []sessionstore.Revocation
 	next := mark
 	err := f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) (err error) {
 		revoked, next, err = f.store.Revoked(ctx, mark)
@@ -56,39 +56,42 @@ func (f *fleet) heedNews(mark string) string {
 		f.fail(fmt.Errorf("ask what was revoked: %w", err))
 		return mark
 	}
-	for _, id := range revoked {
-		f.endRevoked(sessionID(id))
+	for _, r := range revoked {
+		f.endRevoked(r)
 	}
 	return next
 }
 
 // endRevoked ends the streams of a session that the store says is revoked. Who has revoked it has told the hook.
-func (f *fleet) endRevoked(id sessionID) {
-	if s, news := f.sessions.markRevoked(ticket{session: id}); news {
-		s.end(ErrRevoked)
+func (f *fleet) endRevoked(r sessionstore.Revocation) {
+	cause := ErrRevoked
+	if errors.Is(r.Cause, sessionstore.ErrReplayed) {
+		cause = ErrTokenReplayed
+	}
+	if s, news := f.sessions.markRevoked(ticket{session: sessionID(r.Session)}, cause); news {
+		s.end(cause)
 	}
 }
 
 // markRevoked notes that a session is revoked, also one that this node doesn't have: it is to be refused too while the store is down. It
 // is false if that is known.
-func (m *sessions) markRevoked(t ticket) (s *session, news bool) {
+func (m *sessions) markRevoked(t ticket, cause error) (s *session, news bool) {
 	for {
 		s := m.find(t, m.now())
-		if news, ok := m.markRecord(s); ok {
+		if news, ok := m.markRecord(s, cause); ok {
 			return s, news
 		}
 	}
 }
 
 // markRecord is not ok if the record was forgotten meanwhile.
-func (m *sessions) markRecord(s *session) (news, ok bool) {
+func (m *sessions) markRecord(s *session, cause error) (news, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != sessionLive {
 		return false, s.state == sessionRevoked
 	}
-	m.replays.Add(1)
-	m.revokeLocked(s, m.now(), &m.replayed) // bounded: how many there are is for the other nodes to say
+	m.revokeLocked(s, m.now(), cause)
 	return true, true
 }
 
@@ -102,12 +105,12 @@ func (f *fleet) revoke(text string) error {
 		return ErrNoSession
 	}
 	info := f.info(id)
-	s, news := f.sessions.markRevoked(ticket{session: id, user: info.User})
+	s, news := f.sessions.markRevoked(ticket{session: id, user: info.User}, ErrRevoked)
 	s.end(ErrRevoked) // whatever the store takes to answer
 	first, err := f.revokeStored(id)
 	if err != nil && news {
 		f.mu.Lock()
-		f.unsaid = append(f.unsaid, id)
+		f.unsaid = append(f.unsaid, sessionstore.Revocation{Session: sessionstore.ID(id), Cause: sessionstore.ErrRevoked})
 		f.mu.Unlock()
 	}
 	switch {
@@ -145,10 +148,10 @@ func (f *fleet) sayUnsaid() (more bool, err error) {
 		f.mu.Unlock()
 		return false, nil
 	}
-	id := f.unsaid[0]
+	next := f.unsaid[0]
 	f.mu.Unlock()
 	err = f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error {
-		_, err := f.store.Revoke(ctx, sessionstore.ID(id), sessionstore.ErrRevoked)
+		_, err := f.store.Revoke(ctx, next.Session, next.Cause)
 		return err
 	})
 	if err != nil {

@@ -120,9 +120,9 @@ func (m *moody) Revoke(ctx context.Context, id sessionstore.ID, cause error) (fi
 	return first, err
 }
 
-func (m *moody) Revoked(ctx context.Context, after string) (ids []sessionstore.ID, mark string, err error) {
-	err = m.mood(ctx, "Revoked", func() (err error) { ids, mark, err = m.Store.Revoked(ctx, after); return err })
-	return ids, mark, err
+func (m *moody) Revoked(ctx context.Context, after string) (revoked []sessionstore.Revocation, mark string, err error) {
+	err = m.mood(ctx, "Revoked", func() (err error) { revoked, mark, err = m.Store.Revoked(ctx, after); return err })
+	return revoked, mark, err
 }
 
 func (m *moody) Beat(ctx context.Context, node string, ttl time.Duration) error {
@@ -341,7 +341,7 @@ func TestReplayedTokenEndsTheStreamsOfAllNodes(t *testing.T) {
 			t.Errorf("the thief gets %s", got)
 		}
 		pass(heard)
-		owner.want("bye:revoked")
+		owner.want("bye:token_replayed")
 		if !owner.ended() {
 			t.Error("the owner's stream goes on")
 		}
@@ -744,6 +744,40 @@ func TestWithoutItsStoreANodeGoesOnByWhatItKnows(t *testing.T) {
 		}
 		if n := strings.Count(log.String(), "doesn't answer"); n != 2 {
 			t.Errorf("logged %d times by two nodes: %s", n, log.String())
+		}
+	})
+}
+
+// What others can cause is bounded, and mustn't push out what the app has said.
+func TestReplaysDoNotLetANodeForgetWhatWasRevoked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inside := newStore(t)
+		store := newMoody(inside)
+		fleet := newFleet(t, 2, push.Options{Sessions: store, Logger: quiet()})
+		s := resume(t, fleet[0], "ada", "")
+		if err := fleet[0].Revoke(s.session()); err != nil {
+			t.Fatal(err)
+		}
+		pass(heard)
+		var claims []sessionstore.Claim
+		for i := range push.MaxReplays + 10 {
+			id := sessionstore.ID{1, byte(i >> 16), byte(i >> 8), byte(i)}
+			claims = append(claims, sessionstore.Claim{Session: id, Generation: 2}, sessionstore.Claim{Session: id, Generation: 1, Grace: -1})
+		}
+		if _, err := inside.Connect(t.Context(), "a third", claims); err != nil {
+			t.Fatal(err)
+		}
+		pass(5 * time.Second)
+		store.set(func() { store.fail = errors.New("connection refused") })
+		pass(time.Second)
+		for i, b := range fleet {
+			if n := b.SessionRecords(); n < push.MaxReplays {
+				t.Fatalf("node %d knows %d sessions", i, n)
+			}
+			if got := resume(t, b, "ada", s.token()).refusal(); got != "401 revoked" {
+				t.Errorf("node %d: %s", i, got)
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"errors"
 	"iter"
 	"math"
 	"slices"
@@ -25,7 +26,7 @@ type sessions struct {
 
 	mu        sync.Mutex // guards the lists. Taken after a session's mu
 	abandoned sessionList
-	revoked   sessionList // kept as long as their tokens would be accepted; by Revoke
+	revoked   sessionList // kept as long as their tokens would be accepted; by Revoke, on whatever node
 	replayed  sessionList // the same, by a token that was used again: that anybody can do to a session of his own, so they are bounded
 }
 
@@ -121,8 +122,7 @@ func (m *sessions) connect(s *session, t ticket) (generation uint32, ok bool, er
 	case s.state == sessionRevoked:
 		return 0, false, ErrRevoked
 	case !s.accepts(t.generation, now, m.opts.TokenGrace):
-		m.replays.Add(1)
-		m.revokeLocked(s, now, &m.replayed)
+		m.revokeLocked(s, now, ErrTokenReplayed)
 		return 0, false, ErrTokenReplayed
 	case int(s.connections) >= m.opts.Limits.MaxConnectionsPerSession:
 		return 0, false, ErrTooManyConnections // its token stays good
@@ -223,14 +223,19 @@ func (m *sessions) revoke(s *session) bool {
 	if s.state != sessionLive {
 		return false
 	}
-	m.revokeLocked(s, m.now(), &m.revoked)
+	m.revokeLocked(s, m.now(), ErrRevoked)
 	return true
 }
 
-func (m *sessions) revokeLocked(s *session, now instant, to *sessionList) {
+func (m *sessions) revokeLocked(s *session, now instant, cause error) {
 	s.state, s.seen = sessionRevoked, now
-	m.list(s, to)
 	m.count.Add(-1)
+	if errors.Is(cause, ErrTokenReplayed) {
+		m.replays.Add(1)
+		m.list(s, &m.replayed)
+		return
+	}
+	m.list(s, &m.revoked)
 }
 
 // list moves a session to the end of a list, nil for none.

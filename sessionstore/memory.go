@@ -233,7 +233,7 @@ func (m *Memory) announce(s *memorySession) {
 }
 
 // Revoked implements Store.
-func (m *Memory) Revoked(ctx context.Context, after string) (sessions []ID, mark string, err error) {
+func (m *Memory) Revoked(ctx context.Context, after string) (revoked []Revocation, mark string, err error) {
 	_, err = m.begin(ctx)
 	defer m.mu.Unlock()
 	if err != nil {
@@ -245,9 +245,9 @@ func (m *Memory) Revoked(ctx context.Context, after string) (sessions []ID, mark
 	}
 	from, _ := slices.BinarySearchFunc(m.feed, seen+1, func(r revocation, n uint64) int { return cmp.Compare(r.n, n) })
 	for _, r := range m.feed[from:min(len(m.feed), from+revokedPage)] {
-		sessions, after = append(sessions, r.id), strconv.FormatUint(r.n, 10)
+		revoked, after = append(revoked, Revocation{r.id, r.cause}), strconv.FormatUint(r.n, 10)
 	}
-	return sessions, after, nil
+	return revoked, after, nil
 }
 
 // Beat implements Store.

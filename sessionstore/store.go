@@ -40,10 +40,10 @@ type Store interface {
 	// Revoke makes a session's tokens worthless; also of a session it doesn't know, since its tokens resume without the store. It returns whether the session
 	// wasn't revoked before.
 	Revoke(ctx context.Context, session ID, cause error) (bool, error) // cause: ErrRevoked or ErrReplayed
-	// Revoked returns the sessions that were revoked after a mark, oldest first, and the next mark. "" is the beginning. None is left out that becomes visible later: a
+	// Revoked returns what was revoked after a mark, oldest first, and the next mark. "" is the beginning. None is left out that becomes visible later: a
 	// call may return some a second time, and returns some ten thousand at most: the next mark leads on. It is asked several times a second by every node, and cheap
 	// if there are none.
-	Revoked(ctx context.Context, after string) (sessions []ID, mark string, err error)
+	Revoked(ctx context.Context, after string) (revoked []Revocation, mark string, err error)
 
 	// Beat says that a node is alive for as long as ttl. Error: ErrNodeLost if the node's time was over before, so that its connections have been, or may have been, given
 	// up: it calls Restore then.
@@ -86,6 +86,12 @@ type Outcome struct {
 	// Connections are those of the session on all nodes, with this one. If there are others, its client alone doesn't prove the session's place.
 	Connections int
 	Err         error
+}
+
+// Revocation is the end of a session before its time.
+type Revocation struct {
+	Session ID
+	Cause   error // ErrRevoked or ErrReplayed
 }
 
 // Leave takes a connection back.

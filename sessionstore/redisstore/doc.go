@@ -15,8 +15,8 @@
 // A call whose connection is lost before the answer has an unknown outcome, and is not sent again: connections may be counted that aren't there until the
 // node's Restore. What the server refuses for a while (a failover, a slot that moves, data being loaded) is sent again within Options.Timeout.
 //
-// Revocations are numbered by the server's clock, in microseconds, and rise. Who follows them gets those of the last seconds before its mark again, so that one
-// which a new master numbers by a clock that is behind isn't passed.
+// Revocations are numbered by the server's clock, in microseconds, and rise. If the newest that a node knows isn't there any more, it gets those of the last seconds before it
+// again, so that one isn't passed which a new master, that had lost some, numbers by a clock that is behind.
 //
 // # What to configure
 //

@@ -11,11 +11,7 @@ import (
 	"github.com/redis/rueidis"
 )
 
-const (
-	page        = 500             // sessions of one script: about 5 ms of Redis's time
-	revokedPage = 10_000          // sessions that Revoked returns: 160 KB
-	overlap     = 5 * time.Second // of what Revoked returns again: a new master's clock may be behind
-)
+const page = 500 // sessions of one script: about 5 ms of Redis's time
 
 // Store keeps sessions in Redis or Valkey. It implements sessionstore.Store.
 type Store struct {

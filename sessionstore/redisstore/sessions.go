@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"time"
 
 	"github.com/buffkit/buffkit/sessionstore"
@@ -122,55 +120,4 @@ func (s *Store) Revoke(ctx context.Context, session sessionstore.ID, cause error
 		return false, fmt.Errorf("revoke a session: %w", err)
 	}
 	return len(reply) > 0, nil
-}
-
-// Revoked implements sessionstore.Store. It returns ten thousand new ones at once at most, and before them those of the last seconds before the mark.
-func (s *Store) Revoked(ctx context.Context, after string) (sessions []sessionstore.ID, mark string, err error) {
-	seen, err := sessionstore.ParseMark(after)
-	if err != nil {
-		return nil, after, err
-	}
-	sessions, newest, err := s.revokedFrom(ctx, strconv.FormatInt(max(int64(seen)-overlap.Microseconds(), 0), 10))
-	if err == nil && len(sessions) == revokedPage { // there may be more of the last seconds than are returned
-		sessions, newest, err = s.revokedFrom(ctx, "("+strconv.FormatUint(seen, 10))
-	}
-	if err != nil {
-		return nil, after, fmt.Errorf("ask what was revoked: %w", err)
-	}
-	return sessions, strconv.FormatInt(max(newest, int64(seen)), 10), nil
-}
-
-func (s *Store) revokedFrom(ctx context.Context, from string) (sessions []sessionstore.ID, newest int64, err error) {
-	reply, err := s.ask(ctx, func(b rueidis.Builder) rueidis.Completed {
-		return b.Zrangebyscore().Key(s.base+"revoked").Min(from).Max("+inf").Withscores().Limit(0, revokedPage).Build()
-	})
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, member := range reply {
-		id, number, err := parseMember(member)
-		if err != nil {
-			return nil, 0, err
-		}
-		sessions, newest = append(sessions, id), number
-	}
-	return sessions, newest, nil
-}
-
-// parseMember reads a member of a sorted set with its score, as RESP3 has them.
-func parseMember(message rueidis.RedisMessage) (id sessionstore.ID, number int64, err error) {
-	pair, err := message.ToArray()
-	if err != nil {
-		return id, 0, err
-	}
-	if len(pair) != 2 {
-		return id, 0, errors.New("an answer that isn't understood: a revocation must have a session and a number")
-	}
-	text, err := pair[0].ToString()
-	if err != nil {
-		return id, 0, err
-	}
-	id, _ = idOf(text)
-	score, err := pair[1].AsFloat64()
-	return id, int64(math.Round(score)), err
 }

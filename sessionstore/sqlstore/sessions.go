@@ -86,7 +86,7 @@ func (s *Store) Revoke(ctx context.Context, session sessionstore.ID, cause error
 }
 
 // Revoked implements sessionstore.Store. It returns ten thousand at once at most.
-func (s *Store) Revoked(ctx context.Context, after string) (sessions []sessionstore.ID, mark string, err error) {
+func (s *Store) Revoked(ctx context.Context, after string) (revoked []sessionstore.Revocation, mark string, err error) {
 	seen, err := sessionstore.ParseMark(after)
 	if err == nil {
 		err = s.begin(ctx)
@@ -95,15 +95,18 @@ func (s *Store) Revoked(ctx context.Context, after string) (sessions []sessionst
 		return nil, after, err
 	}
 	newest := int64(seen)
-	q := s.query("SELECT id, revocation FROM buffkit_sessions WHERE revocation > ", int64(seen), " ORDER BY revocation LIMIT ", int64(revokedPage))
+	q := s.query("SELECT id, state, revocation FROM buffkit_sessions WHERE revocation > ", int64(seen), " ORDER BY revocation LIMIT ", int64(revokedPage))
 	err = s.each(ctx, s.db, q, func(rows *sql.Rows) error {
 		var id []byte
-		err := rows.Scan(&id, &newest)
-		sessions = append(sessions, sessionstore.ID(id))
-		return err
+		var state int64
+		if err := rows.Scan(&id, &state, &newest); err != nil {
+			return err
+		}
+		revoked = append(revoked, sessionstore.Revocation{Session: sessionstore.ID(id), Cause: causes[state]})
+		return nil
 	})
 	if err != nil {
 		return nil, after, fmt.Errorf("ask what was revoked: %w", err)
 	}
-	return sessions, strconv.FormatInt(newest, 10), nil
+	return revoked, strconv.FormatInt(newest, 10), nil
 }

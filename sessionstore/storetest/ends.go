@@ -86,7 +86,15 @@ func testRevoke(t *testing.T, s *setup) {
 }
 
 // follow reads the feed of revocations from a mark to its end.
-func follow(t *testing.T, store sessionstore.Store, mark string) (all []sessionstore.ID) {
+func follow(t *testing.T, store sessionstore.Store, mark string) (ids []sessionstore.ID) {
+	t.Helper()
+	for _, r := range causes(t, store, mark) {
+		ids = append(ids, r.Session)
+	}
+	return ids
+}
+
+func causes(t *testing.T, store sessionstore.Store, mark string) (all []sessionstore.Revocation) {
 	t.Helper()
 	for {
 		some, next, err := store.Revoked(t.Context(), mark)
@@ -187,15 +195,15 @@ func (s *setup) watch(t *testing.T, done <-chan struct{}) map[sessionstore.ID]bo
 			last = true
 		default:
 		}
-		ids, next, err := s.b.Revoked(t.Context(), mark)
+		revoked, next, err := s.b.Revoked(t.Context(), mark)
 		if err != nil {
 			t.Error(err)
 			return seen
 		}
-		for _, id := range ids {
-			seen[id] = true
+		for _, r := range revoked {
+			seen[r.Session] = true
 		}
-		if last && (len(ids) == 0 || next == mark) {
+		if last && (len(revoked) == 0 || next == mark) {
 			return seen
 		}
 		mark = next

@@ -82,8 +82,10 @@ func testReplay(t *testing.T, s *setup) {
 	refused(t, s.resume(t, id, 0, lasting), sessionstore.ErrRevoked)
 	refused(t, s.resume(t, id, 2, lasting), sessionstore.ErrRevoked)
 	gone(t, s.a, id)
-	if feed := firsts(follow(t, s.b, "")); len(feed) != 1 || feed[0] != id {
-		t.Errorf("the feed of revocations is %x, want %x", feed, id)
+	revoke(t, s.a, newID(), true)
+	feed := causes(t, s.b, "")
+	if len(feed) != 2 || feed[0] != (sessionstore.Revocation{Session: id, Cause: sessionstore.ErrReplayed}) || feed[1].Cause != sessionstore.ErrRevoked {
+		t.Errorf("the feed of revocations is %v, want first that of %x, by a replay", feed, id)
 	}
 }
 
