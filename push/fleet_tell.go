@@ -22,7 +22,7 @@ func (f *fleet) tell() {
 	f.beginAnew()
 	beat := time.NewTicker(nodeBeat)
 	defer beat.Stop()
-	for {
+	for f.broker.ctx.Err() == nil {
 		select {
 		case <-f.work:
 			f.settle()
@@ -31,15 +31,14 @@ func (f *fleet) tell() {
 		case <-beat.C:
 			f.beat()
 		case <-f.broker.ctx.Done():
-			f.end()
-			return
 		}
 	}
+	f.end()
 }
 
 // settle tells who has gone, and then asks for those who come: they may need the room.
 func (f *fleet) settle() {
-	left, ok := f.settleLeft()
+	left, ok := f.settleLeft(context.Background())
 	if !ok {
 		return
 	}
@@ -51,7 +50,7 @@ func (f *fleet) settle() {
 }
 
 // settleLeft takes back connections that have ended. It is false if the store is down.
-func (f *fleet) settleLeft() (sessions int, ok bool) {
+func (f *fleet) settleLeft(ctx context.Context) (sessions int, ok bool) {
 	left, ok := f.takeLeft()
 	var leaves []sessionstore.Leave
 	for _, s := range left {
@@ -60,7 +59,7 @@ func (f *fleet) settleLeft() (sessions int, ok bool) {
 	if !ok || len(leaves) == 0 {
 		return len(left), ok
 	}
-	err := f.call(context.Background(), f.timeout(), func(ctx context.Context) error { return f.store.Leave(ctx, f.node, leaves) })
+	err := f.call(ctx, f.timeout(), func(ctx context.Context) error { return f.store.Leave(ctx, f.node, leaves) })
 	if err != nil {
 		for _, s := range left {
 			f.unsure[s.id] = struct{}{}
@@ -264,6 +263,7 @@ func (f *fleet) restoreSome() (more bool, err error) {
 		}
 	}
 	if len(held) == 0 {
+		f.unsure = map[sessionID]struct{}{} // a map keeps the memory of all it ever had
 		return false, nil
 	}
 	err = f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error { return f.store.Restore(ctx, f.node, 0, held) })
@@ -343,14 +343,16 @@ func (f *fleet) fail(err error) {
 	}
 }
 
-// end tells who has gone at last, and that the node is no more.
+// end tells who has gone at last, and that the node is no more. The first takes no longer than a call may: of those that it doesn't get to, the store doesn't learn the
+// places, which are in their tokens.
 func (f *fleet) end() {
-	left, ok := f.settleLeft()
-	for ok && left > 0 {
-		left, ok = f.settleLeft()
-	}
-	err := errors.New("it was down before")
-	if ok {
+	err := errNotAsked
+	if !f.isDown() {
+		ctx, cancel := context.WithTimeout(context.Background(), f.timeout())
+		defer cancel()
+		for left, ok := f.settleLeft(ctx); ok && left > 0; {
+			left, ok = f.settleLeft(ctx)
+		}
 		err = f.call(context.Background(), f.timeout(), func(ctx context.Context) error { return f.store.Forget(ctx, f.node) })
 	}
 	if err != nil {

@@ -45,6 +45,7 @@ type moody struct {
 	fail  error
 	hang  bool
 	dumb  bool          // says that all is well, and does nothing
+	brief bool          // leaves out the last outcome of a Connect
 	takes time.Duration // each call
 	each  time.Duration // and each session of a Restore
 	calls map[string]int
@@ -99,6 +100,11 @@ func waitFor(ctx context.Context, d time.Duration) error {
 
 func (m *moody) Connect(ctx context.Context, node string, claims []sessionstore.Claim) (o []sessionstore.Outcome, err error) {
 	err = m.mood(ctx, "Connect", func() (err error) { o, err = m.Store.Connect(ctx, node, claims); return err })
+	m.set(func() {
+		if m.brief && len(o) > 0 {
+			o = o[:len(o)-1]
+		}
+	})
 	return o, err
 }
 
@@ -687,6 +693,30 @@ func TestAStoreThatHangsHoldsNoOpenStreamUp(t *testing.T) {
 	})
 }
 
+func TestAStoreThatAnswersInPartIsTakenForDown(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := newMoody(newStore(t))
+		fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: quiet()})
+		s := resume(t, fleet[0], "ada", "")
+		store.set(func() { store.brief = true })
+		again := resume(t, fleet[0], "ada", s.token())
+		again.want("open:resumed:0")
+		if !fleet[0].Stats().SessionsDown {
+			t.Error("the store isn't taken for down")
+		}
+		store.set(func() { store.brief = false })
+		pass(3 * time.Second)
+		if n := countedBy(t, store); n != 2 || fleet[0].Stats().SessionsDown {
+			t.Errorf("%d connections are counted, there are 2; down: %v", n, fleet[0].Stats().SessionsDown)
+		}
+		again.close()
+		s.close()
+		if n := countedBy(t, store); n != 0 {
+			t.Errorf("%d connections are counted in the end", n)
+		}
+	})
+}
+
 func TestWithoutItsStoreANodeGoesOnByWhatItKnows(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		store := newMoody(newStore(t))
@@ -859,6 +889,36 @@ func TestCloseLeavesNothingCounted(t *testing.T) {
 		}
 		if again := resume(t, fleet[1], "ada", s.token()); again.session() != s.session() {
 			t.Error("another session")
+		}
+	})
+}
+
+// Who ends a process doesn't wait long, and what it had doesn't count when it is gone.
+func TestCloseTellsASlowStoreInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newMoody(newStore(t))
+		fleet := newFleet(t, 1, push.Options{Sessions: store})
+		const streams = 8000
+		var all sync.WaitGroup
+		for range streams {
+			all.Go(func() { stay(t.Context(), fleet[0]) })
+		}
+		pass(time.Second)
+		if n := countedBy(t, store); n != streams {
+			t.Fatalf("%d connections are counted", n)
+		}
+		store.set(func() { store.takes = 400 * time.Millisecond })
+		began := time.Now()
+		if err := fleet[0].Close(); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 3*push.DefaultSessionsTimeout { // a call that was under way, those who leave, and the node
+			t.Errorf("Close took %v", took)
+		}
+		all.Wait()
+		if n := countedBy(t, store.Store); n != 0 {
+			t.Errorf("%d connections are counted", n)
 		}
 	})
 }
