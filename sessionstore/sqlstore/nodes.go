@@ -122,6 +122,9 @@ func (s *Store) Beat(ctx context.Context, node string, ttl time.Duration) error 
 
 // Restore implements sessionstore.Store. It is several transactions if there is much, in each of which what is counted becomes what it should be.
 func (s *Store) Restore(ctx context.Context, node string, ttl time.Duration, held []sessionstore.Held) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
 	ids, has := make([]sessionstore.ID, len(held)), make(map[sessionstore.ID]sessionstore.Held, len(held))
 	for i, h := range held {
 		ids[i], has[h.Session] = h.Session, h

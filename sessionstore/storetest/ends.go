@@ -3,6 +3,7 @@ package storetest
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -298,6 +299,31 @@ func abandonedWell(t *testing.T, info sessionstore.Info, withPlace sessionstore.
 	}
 	if info.User != "ada" || info.Connections != 0 || info.Cursor != want || info.LastSeen.Before(info.Created) {
 		t.Errorf("a session ended as %+v", info)
+	}
+}
+
+func testMostUnderConcurrency(t *testing.T, s *setup) {
+	const sessions, most, sweepers = 60, 40, 4
+	ids := newIDs(sessions)
+	fresh(t, s.a, "a", ids)
+	abandon(t, s.a, "a", ids)
+	var removed atomic.Int64
+	eventually(t, "there are too many sessions", func() bool {
+		s.together(t, sweepers, func(store sessionstore.Store, _ string) {
+			for more := true; more; {
+				ended, again, err := store.Sweep(t.Context(), alive, alive, most)
+				if err != nil {
+					t.Errorf("Sweep: %v", err)
+					return
+				}
+				removed.Add(int64(len(ended)))
+				more = again
+			}
+		})
+		return t.Failed() || removed.Load() >= sessions-most
+	})
+	if n := removed.Load(); n != sessions-most {
+		t.Errorf("%d sessions were removed, %d were too many", n, sessions-most)
 	}
 }
 

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,6 +88,35 @@ func testReplay(t *testing.T, s *setup) {
 	feed := causes(t, s.b, "")
 	if len(feed) != 2 || feed[0] != (sessionstore.Revocation{Session: id, Cause: sessionstore.ErrReplayed}) || feed[1].Cause != sessionstore.ErrRevoked {
 		t.Errorf("the feed of revocations is %v, want first that of %x, by a replay", feed, id)
+	}
+}
+
+// Whoever is told ErrReplayed tells the app.
+func testReplayUnderConcurrency(t *testing.T, s *setup) {
+	const writers, rounds = 4, 6
+	ids := newIDs(rounds)
+	for _, id := range ids {
+		accepted(t, connect(t, s.a, "a", sessionstore.Claim{Session: id, Generation: 5, Grace: over})[0], 6)
+	}
+	var replayed atomic.Int64
+	s.together(t, writers, func(store sessionstore.Store, node string) {
+		for _, id := range ids {
+			outcomes, err := store.Connect(t.Context(), node, []sessionstore.Claim{{Session: id, Generation: 1, Grace: lasting}, {Session: newID(), Fresh: true}})
+			switch {
+			case err != nil:
+				t.Errorf("Connect: %v", err)
+			case errors.Is(outcomes[0].Err, sessionstore.ErrReplayed):
+				replayed.Add(1)
+			case !errors.Is(outcomes[0].Err, sessionstore.ErrRevoked):
+				t.Errorf("a token that is replayed: %v", outcomes[0].Err)
+			}
+		}
+	})
+	if n := replayed.Load(); n != rounds {
+		t.Errorf("%d replays of %d sessions were told", n, rounds)
+	}
+	if feed := follow(t, s.b, ""); len(firsts(feed)) != rounds || len(feed) != rounds {
+		t.Errorf("the feed of revocations is %x, want %d", feed, rounds)
 	}
 }
 
