@@ -102,7 +102,7 @@ func (w *writer) keys(keys keys) {
 		for i, key := range keys {
 			column[i] = key
 		}
-		w.WriteString(" = ANY(" + w.array(column) + ")")
+		w.WriteString(" IN (SELECT unnest(" + w.array(column) + "))") // with = ANY the array is parsed again for each row that is looked at
 		return
 	}
 	w.WriteString(" IN (")
