@@ -99,7 +99,8 @@ type Options struct {
 	// Keys sign session tokens: the first signs, all verify, so that a secret can be rotated. Default: a random key, so
 	// that tokens end with the process.
 	Keys []Key
-	// TokenTTL is how long a token is accepted. Default DefaultTokenTTL.
+	// TokenTTL is how long a token is accepted after it was signed. The nodes of a fleet may have different ones while they are restarted; a token is good for the lower of that
+	// of the node that signed it and that of the one that reads it. Default DefaultTokenTTL.
 	TokenTTL time.Duration
 	// TokenGrace is how long the token before the newest is still accepted after the newest was first used, and the least time between
 	// two changes of the token. Default DefaultTokenGrace.
