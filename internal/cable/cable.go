@@ -19,6 +19,7 @@ type Cable struct {
 
 	listener net.Listener
 	left     atomic.Int64 // answers that are delivered before it is cut
+	bytes    atomic.Int64 // of answers
 
 	mu    sync.Mutex // guards what follows
 	to    string
@@ -83,6 +84,9 @@ func (c *Cable) CutAfter(answers int64) { c.left.Store(answers) }
 // Answers is how many have come through since it was healed.
 func (c *Cable) Answers() int64 { return math.MaxInt64 - c.left.Load() }
 
+// Bytes is how many the server has answered.
+func (c *Cable) Bytes() int64 { return c.bytes.Load() }
+
 // Heal takes CutAfter back.
 func (c *Cable) Heal() { c.left.Store(math.MaxInt64) }
 
@@ -127,6 +131,9 @@ func (c *Cable) copy(to, from net.Conn, answers bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
+		if answers {
+			c.bytes.Add(int64(n))
+		}
 		switch {
 		case err != nil:
 			return

@@ -121,14 +121,14 @@ func TestAnUnknownOutcomeIsHealedByRestore(t *testing.T) {
 	overNetwork(t, func(t *testing.T, on target) {
 		driver, dsn := on.fresh(t)
 		direct := openStore(t, on, driver, dsn)
-		cable, through := overCable(t, driver, dsn)
+		wire, through := overCable(t, driver, dsn)
 		store := openStore(t, on, driver, through)
 		mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
 		id, has, twice, failed := newID(), 0, 0, 0
 		for answers := range int64(30) {
-			cable.cutAfter(answers)
+			wire.CutAfter(answers)
 			err := connect(t.Context(), store, "a", id)
-			cable.heal()
+			wire.Heal()
 			if err == nil {
 				has++ // there were fewer answers
 			} else {

@@ -82,7 +82,7 @@ func TestBadArgumentsAreExplained(t *testing.T) {
 func TestABatchOfAnySizeTakesAsManyStatements(t *testing.T) {
 	overNetwork(t, func(t *testing.T, on target) {
 		driver, dsn := on.fresh(t)
-		cable, through := overCable(t, driver, dsn)
+		wire, through := overCable(t, driver, dsn)
 		store := openStore(t, on, driver, through)
 		mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
 		took := map[int]int64{}
@@ -93,10 +93,10 @@ func TestABatchOfAnySizeTakesAsManyStatements(t *testing.T) {
 				claims = append(claims, sessionstore.Claim{Session: id, User: string(id[:]), Fresh: true})
 			}
 			for range 2 { // new sessions, and known ones
-				cable.heal()
+				wire.Heal()
 				_, err := store.Connect(t.Context(), "a", claims)
 				mustDo(t, err)
-				took[size] = cable.answers()
+				took[size] = wire.Answers()
 			}
 		}
 		t.Logf("a batch of 1: %d answers; of 200: %d", took[1], took[200])

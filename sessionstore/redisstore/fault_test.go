@@ -4,16 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"io"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/buffkit/buffkit/internal/cable"
 	"github.com/buffkit/buffkit/internal/servers"
 	"github.com/buffkit/buffkit/sessionstore"
 	"github.com/buffkit/buffkit/sessionstore/redisstore"
@@ -200,20 +198,20 @@ func TestAnUnknownOutcomeIsHealedByRestore(t *testing.T) {
 	server := sharedRedis(t)
 	opts := redisstore.Options{Addrs: []string{server.Addr}, Prefix: prefix()}
 	direct := openStore(t, opts)
-	c := newCable(t, server.Addr)
-	opts.Addrs = []string{c.Addr().String()}
+	c := cable.New(t, server.Addr)
+	opts.Addrs = []string{c.Addr()}
 	store := openStore(t, opts)
 	mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
 	id, has, twice := newID(), 0, 0
 	mustDo(t, connect(t.Context(), direct, id)) // from now on the server knows the script
 	mustDo(t, direct.Restore(t.Context(), "a", 0, []sessionstore.Held{{Session: id}}))
 	for range 5 {
-		c.deaf.Store(true)
+		c.Deaf.Store(true)
 		if err := connect(t.Context(), store, id); err == nil {
 			t.Fatal("a call whose answer is lost has worked")
 		}
-		c.deaf.Store(false)
-		c.cut()
+		c.Deaf.Store(false)
+		c.Cut()
 		eventually(t, "the store works again", func() bool { return connect(t.Context(), store, id) == nil })
 		has++
 		n := counted(t, direct, id)
@@ -231,86 +229,11 @@ func TestAnUnknownOutcomeIsHealedByRestore(t *testing.T) {
 	}
 }
 
-// cable is a TCP proxy that can keep answers back.
-type cable struct {
-	net.Listener
-	to   string
-	deaf atomic.Bool  // no answer is delivered
-	sent atomic.Int64 // bytes of answers
-
-	mu    sync.Mutex // guards what follows
-	conns []net.Conn
-	all   sync.WaitGroup
-}
-
-func newCable(t *testing.T, to string) *cable {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	mustDo(t, err)
-	c := &cable{Listener: l, to: to}
-	c.all.Go(c.accept)
-	t.Cleanup(func() {
-		_ = l.Close()
-		c.cut()
-		c.all.Wait()
-	})
-	return c
-}
-
-func (c *cable) accept() {
-	for {
-		in, err := c.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", c.to)
-		if err != nil {
-			_ = in.Close()
-			continue
-		}
-		c.mu.Lock()
-		c.conns = append(c.conns, in, out)
-		c.mu.Unlock()
-		c.all.Go(func() {
-			_, _ = io.Copy(out, in)
-			_ = out.Close()
-		})
-		c.all.Go(func() { c.answer(out, in) })
-	}
-}
-
-func (c *cable) answer(from, to net.Conn) {
-	defer to.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		if c.sent.Add(int64(n)); c.deaf.Load() {
-			continue
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// cut ends all connections, which both ends notice.
-func (c *cable) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.conns {
-		_ = conn.Close()
-	}
-	c.conns = nil
-}
-
 // Every node asks several times a second what was revoked.
 func TestAQuietFeedCostsNothing(t *testing.T) {
 	t.Parallel()
-	c := newCable(t, sharedRedis(t).Addr)
-	store := openStore(t, redisstore.Options{Addrs: []string{c.Addr().String()}, Prefix: prefix()})
+	c := cable.New(t, sharedRedis(t).Addr)
+	store := openStore(t, redisstore.Options{Addrs: []string{c.Addr()}, Prefix: prefix()})
 	const revoked, polls = 5000, 20
 	var claims []sessionstore.Claim
 	for range revoked {
@@ -324,7 +247,7 @@ func TestAQuietFeedCostsNothing(t *testing.T) {
 	if len(news) != revoked {
 		t.Fatalf("%d of %d are told", len(news), revoked)
 	}
-	before := c.sent.Load()
+	before := c.Bytes()
 	for range polls {
 		news, _, err := store.Revoked(t.Context(), mark)
 		mustDo(t, err)
@@ -332,7 +255,7 @@ func TestAQuietFeedCostsNothing(t *testing.T) {
 			t.Errorf("%d are told a second time", len(news))
 		}
 	}
-	if took := (c.sent.Load() - before) / polls; took > 200 {
+	if took := (c.Bytes() - before) / polls; took > 200 {
 		t.Errorf("a poll without news takes %d bytes", took)
 	} else {
 		t.Logf("a poll without news takes %d bytes", took)
