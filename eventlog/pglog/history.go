@@ -12,15 +12,18 @@ import (
 )
 
 // What is over the topic's limits is left out though the sweeper may not have noted it yet. Of what was before the rest, the oldest
-// event that is left knows, if nothing of the topic was ever over. It is told in which order to take the rest, and takes no more than it was asked for in bytes.
+// event that is left knows, if nothing of the topic was ever over. It is told in which order to take the rest and which runs of the index have enough of it, and takes
+// no more than it was asked for in bytes.
 const historyQuery = `
 WITH bound AS MATERIALIZED (
 	SELECT greatest(b.upto, (SELECT t.trimmed FROM {log}_topics t WHERE t.topic = $1::text)) AS upto
 	FROM (SELECT {log}_bound($1::text, $2::bigint, $3::bigint, $4::bigint) AS upto) b
+), enough AS (%[2]s
 ), found AS (
-	SELECT e."offset", e.prev, e.size FROM bound b JOIN {log}_events e ON e.topic = $1 AND e.known > greatest($5::bigint, b.upto) AND e.since < $6::bigint
+	SELECT e."offset", e.prev, e.size FROM bound b CROSS JOIN enough m
+	JOIN {log}_events e ON e.topic = $1 AND e.known > greatest($5::bigint, b.upto, m.behind) AND e.since < least($6::bigint, m.upto)
 		AND e."offset" > greatest($5::bigint, b.upto) AND e."offset" <= $6
-	ORDER BY e."offset" %s LIMIT $7::int
+	ORDER BY e."offset" %[1]s LIMIT $7::int
 ), wanted AS (
 	SELECT f.*, sum(f.size) OVER (ORDER BY f."offset" DESC) - f.size AS newer FROM found f
 )
@@ -40,6 +43,20 @@ LEFT JOIN (
 	) p WHERE $8::bigint <= 0 OR w.newer < $8::bigint
 ) r ON true
 WHERE l.partition = 0 ORDER BY r."offset"`
+
+// Where the oldest of a range end, and where the newest begin, as far as the index has as many of them. A run that is partly outside isn't counted.
+const (
+	oldestQuery = `
+	SELECT NULL::bigint AS behind, min(r.last) AS upto FROM (
+		SELECT i.last, sum(cardinality(i.offsets)) FILTER (WHERE i.prev >= greatest($5::bigint, b.upto)) OVER (ORDER BY i.last) AS events
+		FROM bound b JOIN {log}_index i ON i.topic = $1 AND i.last > greatest($5::bigint, b.upto) AND i.prev < $6::bigint
+	) r WHERE r.events >= $7::int`
+	newestQuery = `
+	SELECT max(r.last) - 1 AS behind, NULL::bigint AS upto FROM (
+		SELECT i.last, sum(cardinality(i.offsets)) FILTER (WHERE i.last <= $6::bigint) OVER runs AS events, sum(i.bytes) FILTER (WHERE i.last <= $6::bigint) OVER runs AS bytes
+		FROM bound b JOIN {log}_index i ON i.topic = $1 AND i.last > greatest($5::bigint, b.upto) AND i.prev < $6::bigint WINDOW runs AS (ORDER BY i.last DESC)
+	) r WHERE r.events >= $7::int OR ($8::bigint > 0 AND r.bytes >= $8::bigint)`
+)
 
 const queryTimeout = 30 * time.Second // of a range of up to 10,000 events: a server that takes longer doesn't answer at all
 

@@ -31,9 +31,9 @@ const indexRowsQuery = `
 WITH moved AS (
 	UPDATE {log}_indexed SET upto = $1::bigint
 )
-INSERT INTO {log}_index (topic, last, prev, offsets, sizes)
-SELECT g.topic, ($2::bigint[])[g.stop], g.prev, ($2::bigint[])[g.start:g.stop], ($3::int[])[g.start:g.stop]
-FROM unnest($4::text[], $5::bigint[], $6::int[], $7::int[]) AS g (topic, prev, start, stop)`
+INSERT INTO {log}_index (topic, last, prev, offsets, sizes, bytes)
+SELECT g.topic, ($2::bigint[])[g.stop], g.prev, ($2::bigint[])[g.start:g.stop], ($3::int[])[g.start:g.stop], g.bytes
+FROM unnest($4::text[], $5::bigint[], $6::int[], $7::int[], $8::bigint[]) AS g (topic, prev, start, stop, bytes)`
 
 // index keeps the index of topics up with the log, until the store closes.
 func (s *store) index() {
@@ -103,6 +103,7 @@ type indexed struct {
 	prev    int64
 	offsets []int64
 	sizes   []int32
+	bytes   int64
 }
 
 func (in *indexer) add(b *batch) {
@@ -114,8 +115,8 @@ func (in *indexer) add(b *batch) {
 	start := int32(0)
 	for i, n := range b.members {
 		if n > 0 {
-			t := of[n-1]
-			t.offsets, t.sizes = append(t.offsets, int64(*b.first)+int64(i)), append(t.sizes, b.ends[i]-start)
+			t, size := of[n-1], b.ends[i]-start
+			t.offsets, t.sizes, t.bytes = append(t.offsets, int64(*b.first)+int64(i)), append(t.sizes, size), t.bytes+int64(size)
 		}
 		start = b.ends[i]
 	}
@@ -136,13 +137,13 @@ func (in *indexer) topic(name string, prev int64) *indexed {
 
 // rows returns the arguments of indexRowsQuery.
 func (in *indexer) rows() []any {
-	var offsets, prevs []int64
+	var offsets, prevs, bytes []int64
 	var sizes, starts, stops []int32
 	for _, name := range in.names {
 		t := in.topics[name]
-		prevs, starts = append(prevs, t.prev), append(starts, int32(len(offsets)+1))
+		prevs, bytes, starts = append(prevs, t.prev), append(bytes, t.bytes), append(starts, int32(len(offsets)+1))
 		offsets, sizes = append(offsets, t.offsets...), append(sizes, t.sizes...)
 		stops = append(stops, int32(len(offsets)))
 	}
-	return []any{int64(in.upto), offsets, sizes, in.names, prevs, starts, stops}
+	return []any{int64(in.upto), offsets, sizes, in.names, prevs, starts, stops, bytes}
 }

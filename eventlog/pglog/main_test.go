@@ -22,6 +22,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if dsn := os.Getenv(coldVar); dsn != "" {
+		if err := beCold(dsn); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // the examples have no logger
 	code := max(m.Run(), stopServers())
 	if left := leaktest.Leftover(5 * time.Second); code == 0 && len(left) > 0 {

@@ -174,9 +174,14 @@ func bytesStored(t *testing.T, dsn string) (n int) {
 // A read that is to fill a memory with room for some bytes doesn't fetch ten thousand big events.
 func TestHistoryReadsNoMoreBytesThanAreWanted(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, fresh(t), &pglog.Options{Retention: forever})
+	s := unindexed(t, fresh(t), forever)
 	var all []eventlog.Record
-	for range 10 {
+	for i := range 10 {
+		if i == 5 {
+			if err := s.Index(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		all = append(all, mustAppend(t, s, record("t", strings.Repeat("x", 100_000)), record("t", strings.Repeat("x", 100_000)))...)
 	}
 	tests := []struct {
@@ -189,11 +194,16 @@ func TestHistoryReadsNoMoreBytesThanAreWanted(t *testing.T) {
 		{eventlog.Range{Max: 100, Newest: true}, all},
 		{eventlog.Range{Max: 100, Until: all[9].Offset, Newest: true, Bytes: 200_000}, all[8:10]},
 	}
-	for _, tt := range tests {
-		tt.r.Topic = "t"
-		h, err := s.History(t.Context(), tt.r)
-		if err != nil || len(h.Records) != len(tt.want) || h.Records[0].Offset != tt.want[0].Offset || h.Trimmed != 0 {
-			t.Errorf("%+v: %d records, want %d, %v", tt.r, len(h.Records), len(tt.want), err)
+	for _, when := range []string{"before", "after"} {
+		for _, tt := range tests {
+			tt.r.Topic = "t"
+			h, err := s.History(t.Context(), tt.r)
+			if err != nil || len(h.Records) != len(tt.want) || h.Records[0].Offset != tt.want[0].Offset || h.Trimmed != 0 {
+				t.Errorf("%s %+v: %d records, want %d, %v", when, tt.r, len(h.Records), len(tt.want), err)
+			}
+		}
+		if err := s.Index(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

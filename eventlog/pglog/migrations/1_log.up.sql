@@ -43,6 +43,7 @@ CREATE TABLE buffkit_log_index (
 	prev    bigint    NOT NULL, -- the offset in the topic before these
 	offsets bigint[]  NOT NULL,
 	sizes   integer[] NOT NULL, -- of body and key
+	bytes   bigint    NOT NULL, -- of all of them
 	PRIMARY KEY (topic, last)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
@@ -69,30 +70,33 @@ CREATE TABLE buffkit_log_keys (
 
 CREATE INDEX buffkit_log_keys_offset ON buffkit_log_keys ("offset");
 
--- The events that count, by topic. Of the rows that they are found in, known is the last offset and since one before the first: who looks for a range asks for
--- these, too.
-CREATE VIEW buffkit_log_events AS
-SELECT i.topic, e."offset", e.prev, e.size, i.prev AS since, i.last AS known
-FROM buffkit_log_index i
-CROSS JOIN LATERAL (
-	SELECT u."offset", u.size, lag(u."offset", 1, i.prev) OVER (ORDER BY u.n) AS prev
-	FROM unnest(i.offsets, i.sizes) WITH ORDINALITY AS u ("offset", size, n)
-) e
-LEFT JOIN buffkit_log_topics t ON t.topic = i.topic
-WHERE e."offset" > coalesce(t.trimmed, 0)
+-- Runs of events that follow each other in their topic, as the index has them, and of the younger ones as their rows have them.
+CREATE VIEW buffkit_log_runs AS
+SELECT i.topic, i.last, i.prev, i.offsets, i.sizes, i.bytes FROM buffkit_log_index i
 UNION ALL
-SELECT g.topic, e."offset", e.prev, e.size, b.first - 1, b.last
+SELECT g.topic, b.first + g.nth - 1, g.prev, e.offsets, e.sizes, e.bytes
 FROM buffkit_log_batches b
-CROSS JOIN LATERAL unnest(b.topics, b.prevs) WITH ORDINALITY AS g (topic, prev, k)
+CROSS JOIN LATERAL unnest(b.topics, b.prevs, b.lasts) WITH ORDINALITY AS g (topic, prev, nth, k)
 CROSS JOIN LATERAL (
-	SELECT b.first + p.n - 1 AS "offset", p.size, lag(b.first + p.n - 1, 1, g.prev) OVER (ORDER BY p.n) AS prev
+	SELECT array_agg(b.first + p.n - 1 ORDER BY p.n) AS offsets, array_agg(p.size ORDER BY p.n) AS sizes, sum(p.size) AS bytes
 	FROM (
 		SELECT m.n, m.member, m.stop - lag(m.stop, 1, 0) OVER (ORDER BY m.n) AS size
 		FROM unnest(b.members, b.ends) WITH ORDINALITY AS m (member, stop, n)
 	) p WHERE p.member = g.k
 ) e
-LEFT JOIN buffkit_log_topics t ON t.topic = g.topic
-WHERE b.last > (SELECT upto FROM buffkit_log_indexed) AND e."offset" > coalesce(t.trimmed, 0);
+WHERE b.last > (SELECT upto FROM buffkit_log_indexed) AND g.topic <> '';
+
+-- The events that count, by topic. Of the run that they are in, known is the last offset and since the one before the first: who looks for a range asks for
+-- these, too.
+CREATE VIEW buffkit_log_events AS
+SELECT r.topic, e."offset", e.prev, e.size, r.prev AS since, r.last AS known
+FROM buffkit_log_runs r
+CROSS JOIN LATERAL (
+	SELECT u."offset", u.size, lag(u."offset", 1, r.prev) OVER (ORDER BY u.n) AS prev
+	FROM unnest(r.offsets, r.sizes) WITH ORDINALITY AS u ("offset", size, n)
+) e
+LEFT JOIN buffkit_log_topics t ON t.topic = r.topic
+WHERE e."offset" > coalesce(t.trimmed, 0);
 
 -- What the next event of each topic names as the one before it. Rows that begin behind since aren't looked into.
 CREATE FUNCTION buffkit_log_newest(names text[], since bigint) RETURNS TABLE (topic text, newest bigint) LANGUAGE sql STABLE AS $$
@@ -255,13 +259,21 @@ DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.leads) EXECUTE FUNCTION buf
 -- Also where session_replication_role keeps other triggers from firing: else the events would stay here for ever.
 ALTER TABLE buffkit_log_pending ENABLE ALWAYS TRIGGER buffkit_log_commit;
 
--- The newest offset of a topic that is over a limit, or 0. NULL is no limit; ages are microseconds. The newest event is dropped by age alone.
+-- The newest offset of a topic that is over a limit and not noted yet, or 0. NULL is no limit; ages are microseconds. The newest event is dropped by age alone.
+-- Only the newest run that has such an event is looked into.
 CREATE FUNCTION buffkit_log_bound(name text, max_count bigint, max_bytes bigint, max_age bigint) RETURNS bigint
 LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
 	SELECT coalesce(max(s."offset"), 0) FROM (
-		SELECT e."offset", row_number() OVER newest AS nth, sum(e.size) OVER newest AS total
-		FROM buffkit_log_events e WHERE e.topic = name WINDOW newest AS (ORDER BY e."offset" DESC)
-	) s WHERE s.nth > max_count OR (s.total > max_bytes AND s.nth > 1) OR s."offset" < (SELECT buffkit_log_clock() - max_age)
+		SELECT u."offset", f.newer + row_number() OVER newest AS nth, f.newer_bytes + sum(u.size) OVER newest AS total, f.oldest
+		FROM (
+			SELECT * FROM (
+				SELECT r.last, r.offsets, r.sizes, sum(cardinality(r.offsets)) OVER runs AS events, sum(cardinality(r.offsets)) OVER runs - cardinality(r.offsets) AS newer,
+					sum(r.bytes) OVER runs AS bytes, sum(r.bytes) OVER runs - r.bytes AS newer_bytes, (SELECT buffkit_log_clock() - max_age) AS oldest
+				FROM buffkit_log_runs r WHERE r.topic = name AND num_nonnulls(max_count, max_bytes, max_age) > 0 WINDOW runs AS (ORDER BY r.last DESC)
+			) q WHERE q.events > max_count OR (q.bytes > max_bytes AND q.events > 1) OR q.offsets[1] < q.oldest ORDER BY q.last DESC LIMIT 1
+		) f CROSS JOIN LATERAL unnest(f.offsets, f.sizes) AS u ("offset", size) WINDOW newest AS (ORDER BY u."offset" DESC)
+	) s WHERE (s.nth > max_count OR (s.total > max_bytes AND s.nth > 1) OR s."offset" < s.oldest)
+		AND s."offset" > coalesce((SELECT t.trimmed FROM buffkit_log_topics t WHERE t.topic = name), 0)
 $$;
 
 -- Notes how far the topics are over their limits, and drops what the index has up to there. Returns how many are, or -1 if another node is at it.
