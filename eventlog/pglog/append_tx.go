@@ -18,11 +18,11 @@ var ErrIsolation = errors.New("pglog: the transaction's isolation isn't READ COM
 
 // One statement both inserts and tells the isolation.
 const appendTxQuery = `
-INSERT INTO {log}_pending (leads, period, topic, key, idem, body)
-SELECT leads, period, topic, key, idem, body FROM (VALUES %s) AS v (leads, period, topic, key, idem, body)
+INSERT INTO {log}_pending (leads, period, topic, key, idem, body, known, at, since)
+SELECT leads, period, topic, key, idem, body, known, $1::bigint, $2::bigint FROM (VALUES %s) AS v (leads, period, topic, key, idem, body, known)
 WHERE current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')`
 
-const maxTxRecords = 1000 // of one statement: six parameters each, of 65,535
+const maxTxRecords = 1000 // of one statement: five parameters each, of 65,535
 
 // AppendTx adds the events to the app's transaction: they are stored when it commits, and never if it doesn't. The offsets are given at
 // the commit, so that it makes no difference how early AppendTx is called; what is told to the clients is in the order of the commits.
@@ -73,14 +73,20 @@ func (s *store) pend(records []eventlog.Record, exec func(query string, args []a
 }
 
 func (s *store) pendQuery(records []eventlog.Record) (query string, args []any) {
+	topics := make([]string, len(records))
+	for i := range records {
+		topics[i] = records[i].Topic
+	}
+	known, at, since := s.latest.of(topics)
+	args = append(args, at, since)
 	var values strings.Builder
 	for i, r := range records {
 		if i > 0 {
 			values.WriteString(", ")
 		}
-		n := 4 * i
-		fmt.Fprintf(&values, "(%t, %d::bigint, $%d::text, $%d::bytea, $%d::bytea, $%d::bytea)", i == 0, s.period(), n+1, n+2, n+3, n+4)
-		args = append(args, r.Topic, []byte(r.Key), orNull(r.IdempotencyKey), orEmpty(r.Body))
+		n := len(args)
+		fmt.Fprintf(&values, "(%t, %d::bigint, $%d::text, $%d::bytea, $%d::bytea, $%d::bytea, $%d::bigint)", i == 0, s.period(), n+1, n+2, n+3, n+4, n+5)
+		args = append(args, r.Topic, []byte(r.Key), orNull(r.IdempotencyKey), orEmpty(r.Body), known[i])
 	}
 	return fmt.Sprintf(s.appendTx, values.String()), args
 }

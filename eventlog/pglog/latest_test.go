@@ -2,11 +2,15 @@ package pglog_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/eventlog/pglog"
@@ -42,7 +46,11 @@ func TestRecordsNameTheOneBeforeWhateverANodeKnows(t *testing.T) {
 					}
 					records = append(records, r)
 				}
-				mustAppend(t, s, records...)
+				if i%3 == 1 {
+					mustPend(t, pool, s, records)
+				} else {
+					mustAppend(t, s, records...)
+				}
 			}
 		})
 	}
@@ -77,6 +85,18 @@ func TestRecordsNameTheOneBeforeWhateverANodeKnows(t *testing.T) {
 	emptier.Wait()
 	last := mustAppend(t, nodes[1], record("last", "x"))[0].Offset
 	until(t, "the tape", func() bool { return all.seen(func() bool { return all.head == last }) }) // and it checks each
+}
+
+// mustPend appends within a transaction of two calls, of which one may have no records.
+func mustPend(t *testing.T, pool *pgxpool.Pool, s *pglog.Store, records []eventlog.Record) {
+	t.Helper()
+	n := rand.N(len(records) + 1)
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		return errors.Join(s.Pend(t.Context(), tx, records[:n]...), s.Pend(t.Context(), tx, records[n:]...))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A node that knows a topic's newest event learns of a newer one that another node has stored, though retention has dropped that one meanwhile.

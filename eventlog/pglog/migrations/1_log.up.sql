@@ -98,9 +98,12 @@ CROSS JOIN LATERAL (
 LEFT JOIN buffkit_log_topics t ON t.topic = r.topic
 WHERE e."offset" > coalesce(t.trimmed, 0);
 
--- What the next event of each topic names as the one before it. Rows that begin behind since aren't looked into.
-CREATE FUNCTION buffkit_log_newest(names text[], since bigint) RETURNS TABLE (topic text, newest bigint) LANGUAGE sql STABLE AS $$
-	SELECT g.name, coalesce(
+-- What the next event of each topic names as the one before it. Rows that begin behind since aren't looked into. It is no SQL function since those are planned
+-- at each call, which takes longer than to run it.
+CREATE FUNCTION buffkit_log_newest(names text[], since bigint) RETURNS TABLE (topic text, newest bigint) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY SELECT g.name, coalesce(
 		greatest(
 			f.newest,
 			(SELECT max(i.last) FROM buffkit_log_index i WHERE i.topic = g.name),
@@ -114,7 +117,8 @@ CREATE FUNCTION buffkit_log_newest(names text[], since bigint) RETURNS TABLE (to
 		WHERE b.last > (SELECT upto FROM buffkit_log_indexed) AND b.first <= since
 			AND (cardinality(names) > 4 OR b.topics && names) -- each with each, so of a few alone
 		GROUP BY u.topic
-	) f ON f.topic = g.name
+	) f ON f.topic = g.name;
+END
 $$;
 
 -- Tells all nodes that there is news. It is a hint alone, and no commit shall fail because some listener doesn't listen and the server's queue is full.
@@ -128,7 +132,8 @@ $$;
 
 -- Stores events without idempotency keys, which make one row: see there for names (the topics), lasts, members, ends, keys and body. known has what the
 -- caller takes for the newest offset of each of the topics, or 0, as it was when the log's head was at: it knows all that were stored behind since. If others have
--- stored events meanwhile, theirs are looked for; if the log has lost the event at that place, nothing is taken for known.
+-- stored events meanwhile, theirs are looked for; if that place is more than two seconds back, when the index serves better, or the log has lost the event there,
+-- nothing is taken for known.
 CREATE FUNCTION buffkit_log_append(names text[], nths smallint[], numbers smallint[], stops integer[], key_sizes integer[], bytes bytea,
 	known bigint[], at bigint, since bigint, OUT epoch bigint, OUT first bigint, OUT chain bigint, OUT prevs bigint[])
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -141,7 +146,7 @@ BEGIN
 	WHERE l.partition = 0 RETURNING l.epoch, l.chain, l.head INTO STRICT epoch, chain, head;
 	first := head - cardinality(numbers) + 1;
 	prevs := known;
-	IF chain <> at AND at >= (SELECT b.first FROM buffkit_log_batches b WHERE b.last >= at ORDER BY b.last LIMIT 1) THEN
+	IF chain <> at AND chain - at < 2000000 AND at >= (SELECT b.first FROM buffkit_log_batches b WHERE b.last >= at ORDER BY b.last LIMIT 1) THEN
 		SELECT array_agg(greatest(g.known, m.newest, (SELECT t.trimmed FROM buffkit_log_topics t WHERE t.topic = g.name AND t.trimmed > at)) ORDER BY g.n)
 		INTO prevs FROM unnest(names, known) WITH ORDINALITY AS g (name, known, n)
 		LEFT JOIN (
@@ -232,20 +237,44 @@ CREATE UNLOGGED TABLE buffkit_log_pending (
 	key      bytea   NOT NULL,
 	idem     bytea,
 	body     bytea   NOT NULL,
+	known    bigint  NOT NULL, -- as buffkit_log_append takes it, and at and since
+	at       bigint  NOT NULL,
+	since    bigint  NOT NULL,
 	PRIMARY KEY (xact, n)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
 
+-- Stores what the transaction has pending. The lock is taken as late as can be, when the row is ready.
 CREATE FUNCTION buffkit_log_commit() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
 	mine record;
+	made record;
 BEGIN
 	WITH taken AS (
 		DELETE FROM buffkit_log_pending WHERE xact = pg_current_xact_id() RETURNING *
 	)
-	SELECT array_agg(topic ORDER BY n) AS topics, array_agg(key ORDER BY n) AS keys, array_agg(body ORDER BY n) AS bodies,
-		array_agg(idem ORDER BY n) AS idems, max(period) AS period
+	SELECT array_agg(topic ORDER BY n) AS topics, array_agg(key ORDER BY n) AS keys, array_agg(body ORDER BY n) AS bodies, array_agg(idem ORDER BY n) AS idems,
+		array_agg(known ORDER BY n) AS known, min(at) AS at, max(since) AS since, max(period) AS period,
+		count(*) AS many, count(idem) AS once, sum(octet_length(key) + octet_length(body)) AS size, max(octet_length(key)) AS key_size
 	INTO mine FROM taken;
-	IF mine.topics IS NOT NULL THEN -- another call of this transaction was here before
+	IF mine.many = 1 AND mine.once = 0 THEN
+		PERFORM buffkit_log_append(mine.topics, '{1}', '{1}', ARRAY[mine.size::integer], CASE WHEN mine.key_size > 0 THEN ARRAY[mine.key_size] END,
+			mine.keys[1] || mine.bodies[1], mine.known, mine.at, mine.since);
+	ELSIF mine.many <= 1000 AND mine.size <= 524288 AND mine.once = 0 THEN
+		WITH given AS MATERIALIZED (
+			SELECT g.*, dense_rank() OVER (ORDER BY g.topic) AS k, sum(octet_length(g.key) + octet_length(g.body)) OVER (ORDER BY g.n) AS stop
+			FROM unnest(mine.topics, mine.keys, mine.bodies, mine.known) WITH ORDINALITY AS g (topic, key, body, known, n)
+		)
+		SELECT e.*, t.* INTO made FROM (
+			SELECT array_agg(g.k::smallint ORDER BY g.n) AS numbers, array_agg(g.stop::integer ORDER BY g.n) AS stops,
+				array_agg(octet_length(g.key) ORDER BY g.n) AS key_sizes, string_agg(g.key || g.body, '' ORDER BY g.n) AS bytes
+			FROM given g
+		) e CROSS JOIN (
+			SELECT array_agg(o.topic ORDER BY o.k) AS names, array_agg(o.nth::smallint ORDER BY o.k) AS nths, array_agg(o.known ORDER BY o.k) AS known
+			FROM (SELECT g.k, g.topic, max(g.n) AS nth, max(g.known) AS known FROM given g GROUP BY g.k, g.topic) o
+		) t;
+		PERFORM buffkit_log_append(made.names, made.nths, made.numbers, made.stops, CASE WHEN mine.key_size > 0 THEN made.key_sizes END,
+			made.bytes, made.known, mine.at, mine.since);
+	ELSIF mine.many > 0 THEN -- else another call of this transaction was here before
 		PERFORM buffkit_log_append_once(mine.topics, mine.keys, mine.bodies, mine.idems, mine.period);
 	END IF;
 	RETURN NULL;
