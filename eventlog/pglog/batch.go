@@ -89,7 +89,7 @@ func (p *packed) add(r *eventlog.Record, numbers map[string]int16) {
 }
 
 // places are those of the records, when the server has named the first offset, the one before it, and for each topic the one before.
-func (p *packed) places(first, chain eventlog.Offset, prevs []eventlog.Offset) []place {
+func (p *packed) places(first, chain eventlog.Offset, prevs []int64) []place {
 	places := make([]place, len(p.before))
 	for i, before := range p.before {
 		at := place{offset: first + eventlog.Offset(i), chain: first + eventlog.Offset(i) - 1}
@@ -99,7 +99,7 @@ func (p *packed) places(first, chain eventlog.Offset, prevs []eventlog.Offset) [
 		if before > 0 {
 			at.prev = first + eventlog.Offset(before) - 1
 		} else {
-			at.prev = prevs[p.members[i]-1]
+			at.prev = eventlog.Offset(prevs[p.members[i]-1])
 		}
 		places[i] = at
 	}

@@ -25,7 +25,7 @@ func TestANodeStartsWithinItsMemoryWhateverIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := unindexed(t, u.String(), forever)
-	stored := fill(t, s, events, 100)
+	stored := fill(t, s, events, 100, 1000)
 	filled := time.Now()
 	until(t, "the events to be old", func() bool { return time.Since(filled) > 2*preload })
 	head := mustAppend(t, s, record("topic/7", "newest"))[0]
@@ -65,12 +65,12 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// fill stores events of 200 bytes, brings the index up, and returns their bytes.
-func fill(t testing.TB, s *pglog.Store, events, topics int) (stored int64) {
+// fill stores events of 200 bytes, some in a row, brings the index up, and returns their bytes.
+func fill(t testing.TB, s *pglog.Store, events, topics, together int) (stored int64) {
 	t.Helper()
 	body := []byte(strings.Repeat("data: 0123456789", 12) + "\n\n")
-	for n := 0; n < events; n += 1000 {
-		records := make([]eventlog.Record, 1000)
+	for n := 0; n < events; n += together {
+		records := make([]eventlog.Record, together)
 		for i := range records {
 			records[i] = eventlog.Record{Topic: fmt.Sprint("topic/", (n+i)%topics), Body: body}
 		}
@@ -88,12 +88,12 @@ const coldVar = "BUFFKIT_PGLOG_COLD"
 const coldBudget = 64 << 20
 
 // BenchmarkColdStart starts a node, a process of its own, on a server that was started anew and has 1,000,000 events of the last half minute: what a node reads
-// first. The topic that it then reads a page of has all of them, a thousandth, or few; no limit of retention is reached.
+// first. The topic that it then reads a page of has all of them, a thousandth, or few; no limit of retention is reached. They are in 1000 rows, or in 100,000.
 func BenchmarkColdStart(b *testing.B) {
-	for _, topics := range []int{1, 1000, 100_000} {
-		b.Run(fmt.Sprintf("topics=%d", topics), func(b *testing.B) {
-			server := ownServer(b, "max_wal_size=4GB")
-			fill(b, openStore(b, server.URL(""), &pglog.Options{Retention: forever}), 1_000_000, topics)
+	for _, of := range []struct{ topics, together int }{{1, 1000}, {1000, 1000}, {1000, 10}, {100_000, 1000}} {
+		b.Run(fmt.Sprintf("topics=%d,together=%d", of.topics, of.together), func(b *testing.B) {
+			server := ownServer(b, "max_wal_size=4GB", "fsync=off")
+			fill(b, openStore(b, server.URL(""), &pglog.Options{Retention: forever}), 1_000_000, of.topics, of.together)
 			var opened, ready time.Duration
 			var most int64
 			for b.Loop() {
@@ -104,7 +104,7 @@ func BenchmarkColdStart(b *testing.B) {
 					b.Fatal(err)
 				}
 				node := startCold(b, server.URL(""))
-				if node.Kept > coldBudget || node.Page != min(1000, 1_000_000/topics) {
+				if node.Kept > coldBudget || node.Page != min(1000, 1_000_000/of.topics) {
 					b.Fatalf("%+v", node)
 				}
 				opened, ready, most = opened+node.Opened, ready+node.Ready, max(most, node.resident)

@@ -49,6 +49,7 @@ type store struct {
 	server server
 	opts   Options
 	latest latest
+	alone  bool // nobody else has stored events between this node's last two transactions; appendAll's own
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc

@@ -48,13 +48,15 @@ func migrateUp(ctx context.Context, c conns, pooled bool, logger *slog.Logger) e
 
 // queries are the statements of a store, with the schema that its tables are in.
 type queries struct {
-	append, appendOnce, appendTx, tail, history, newest, supersede, epoch, indexLock, unindexed, indexRows, dirty, walk, trim, collect, forget string
-	channel                                                                                                                                    string // of its notifications
+	appendNext, append, appendOnce, appendTx, tail, history, newest, supersede, epoch, indexLock, unindexed, indexRows, dirty, walk, trim, collect, forget string
+	channel                                                                                                                                                string // of its notifications
 }
 
 func newQueries(schema string, oid uint32) queries {
-	in := strings.NewReplacer("{log}", pgx.Identifier{schema}.Sanitize()+".buffkit_log").Replace
+	channel := fmt.Sprintf("buffkit_log_%d", oid)
+	in := strings.NewReplacer("{log}", pgx.Identifier{schema}.Sanitize()+".buffkit_log", "{channel}", channel).Replace
 	return queries{
+		appendNext: in(appendNextQuery),
 		append:     in(appendQuery),
 		appendOnce: in(appendOnceQuery),
 		appendTx:   in(appendTxQuery),
@@ -71,7 +73,7 @@ func newQueries(schema string, oid uint32) queries {
 		trim:       in(trimQuery),
 		collect:    in(collectQuery),
 		forget:     in(forgetQuery),
-		channel:    fmt.Sprintf("buffkit_log_%d", oid),
+		channel:    channel,
 	}
 }
 
