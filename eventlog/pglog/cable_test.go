@@ -17,7 +17,6 @@ import (
 type cable struct {
 	net.Listener
 	dead, refuse atomic.Bool
-	carried      atomic.Int64 // bytes, of both directions
 
 	mu    sync.Mutex // guards what follows
 	to    string
@@ -79,7 +78,6 @@ func (c *cable) copy(from, to net.Conn) {
 			_, _ = io.Copy(io.Discard, from)
 			return
 		}
-		c.carried.Add(int64(n))
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
 		}
