@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -380,6 +381,22 @@ func TestAppendTxKeepsIdempotencyKeysKeysAndManyEvents(t *testing.T) {
 	for i, e := range got[1:] {
 		if string(e.Event().Data) != fmt.Sprint(i%2500) {
 			t.Fatalf("event %d is %s", i, e.Event().Data)
+		}
+	}
+	for _, n := range []int{1, 3} { // without idempotency keys the server takes another way
+		var some []eventlog.Event
+		for i := range n {
+			some = append(some, eventlog.Event{Topic: accountTopics[i%2], Data: []byte(strings.Repeat("x", i)), Key: strings.Repeat("k", 2-i)})
+		}
+		err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return l.AppendTx(t.Context(), tx, some...) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	got = r.wait(5005)[5001:]
+	for i, want := range []string{"kk/", "kk/", "k/x", "/xx"} {
+		if e := got[i]; e.Key+"/"+string(e.Event().Data) != want {
+			t.Errorf("event %d has the key %q and %q, want %s", i, e.Key, e.Event().Data, want)
 		}
 	}
 }
