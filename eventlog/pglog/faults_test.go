@@ -15,6 +15,7 @@ import (
 
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/eventlog/pglog"
+	"github.com/buffkit/buffkit/internal/cable"
 	"github.com/buffkit/buffkit/internal/servers"
 )
 
@@ -235,8 +236,8 @@ func TestWhenTheNetworkIsCutTheLogComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCable(t, u.Host)
-	u.Host = c.Addr().String()
+	c := cable.New(t, u.Host)
+	u.Host = c.Addr()
 	far := openLog(t, u.String(), &pglog.Options{Retention: forever})
 	near := openLog(t, server.URL(name), &pglog.Options{Retention: forever})
 	r := newReader(t, far)
@@ -248,8 +249,8 @@ func TestWhenTheNetworkIsCutTheLogComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.wait(2)
-	c.refuse.Store(true)
-	c.cut()
+	c.Refuse.Store(true)
+	c.Cut()
 	if err := send(far, "lost"); err == nil {
 		t.Error("an event was acknowledged without a server")
 	}
@@ -258,7 +259,7 @@ func TestWhenTheNetworkIsCutTheLogComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-time.After(3 * time.Second)
-	c.refuse.Store(false)
+	c.Refuse.Store(false)
 	if got := r.wait(3); string(got[2].Event().Data) != "2" {
 		t.Errorf("the third is %q", got[2].Frame)
 	}
@@ -276,8 +277,8 @@ func TestWhenTheNetworkIsDeadCallersAreToldInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCable(t, u.Host)
-	u.Host = c.Addr().String()
+	c := cable.New(t, u.Host)
+	u.Host = c.Addr()
 	opts := &pglog.Options{}
 	pglog.Timeout(opts, 2*time.Second)
 	s := openStore(t, u.String(), opts)
@@ -288,7 +289,7 @@ func TestWhenTheNetworkIsDeadCallersAreToldInTime(t *testing.T) {
 		tailed <- s.Tail(t.Context(), eventlog.Cursor{}, func(eventlog.Page) error { pages <- struct{}{}; return nil })
 	}()
 	<-pages
-	c.dead.Store(true)
+	c.Dead.Store(true)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err = s.Append(ctx, []eventlog.Record{record("t", "2")})
@@ -301,8 +302,8 @@ func TestWhenTheNetworkIsDeadCallersAreToldInTime(t *testing.T) {
 	if err := <-tailed; err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("Tail: %v", err)
 	}
-	c.cut()
-	c.dead.Store(false)
+	c.Cut()
+	c.Dead.Store(false)
 	until(t, "it to work", func() bool { _, err := s.Append(t.Context(), []eventlog.Record{record("t", "4")}); return err == nil })
 }
 
@@ -324,8 +325,8 @@ func failover(t *testing.T, overtaken bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCable(t, u.Host)
-	u.Host = c.Addr().String()
+	c := cable.New(t, u.Host)
+	u.Host = c.Addr()
 	logs := []*pglog.Log{openLog(t, u.String(), nil), openLog(t, u.String(), nil)}
 	send := func(l *pglog.Log, data string) (eventlog.Cursor, error) {
 		cursors, err := l.Append(t.Context(), eventlog.Event{Topic: "all", Data: []byte(data)})
@@ -355,8 +356,8 @@ func failover(t *testing.T, overtaken bool) {
 	if err := primary.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	c.refuse.Store(true)
-	c.cut()
+	c.Refuse.Store(true)
+	c.Cut()
 	if err := standby.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -371,8 +372,8 @@ func failover(t *testing.T, overtaken bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.redirect(v.Host)
-	c.refuse.Store(false)
+	c.Redirect(v.Host)
+	c.Refuse.Store(false)
 	for i, l := range logs {
 		until(t, "the node to say so", func() bool {
 			head, err := l.Head(t.Context())
