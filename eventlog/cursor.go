@@ -2,11 +2,13 @@ package eventlog
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // MaxCursorBytes bounds the text of a cursor.
@@ -29,6 +31,24 @@ type position struct {
 
 // NewCursor returns the cursor of an offset in partition 0. A log's epoch is never 0: with that, it returns the zero Cursor.
 func NewCursor(epoch uint64, offset Offset) Cursor { return Cursor{epoch: epoch}.With(0, offset) }
+
+// Since returns the place in a log behind which a Read finds what was appended at a time or later, as Offset.Time tells it: to a microsecond, and
+// by the clock that the log goes by. For a time later than the newest event that is the head. As after any cursor, Read tells a gap of a topic
+// that has dropped events since then; but a log that was begun later, a Memory after a restart say, knows nothing of what was before.
+//
+// Errors: those of Head.
+func Since(ctx context.Context, log Log, t time.Time) (Cursor, error) {
+	head, err := log.Head(ctx)
+	if err != nil {
+		return Cursor{}, err
+	}
+	before := max(offsetAt(t), 1) - 1
+	place := head.With(0, min(head.first, before))
+	for _, p := range head.rest {
+		place = place.With(p.partition, min(p.offset, before))
+	}
+	return place, nil
+}
 
 // IsZero tells whether it is the zero Cursor.
 func (c Cursor) IsZero() bool { return c.epoch == 0 }

@@ -1,10 +1,12 @@
 package eventlog_test
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
 )
@@ -44,6 +46,30 @@ func TestParseCursor(t *testing.T) {
 				t.Errorf("written as %q, want %q", got, tt.text)
 			}
 		})
+	}
+}
+
+// headAt is a log at a place.
+type headAt struct {
+	eventlog.Log
+	cursor string
+}
+
+func (h headAt) Head(context.Context) (eventlog.Cursor, error) { return eventlog.ParseCursor(h.cursor) }
+
+func TestSinceIsAPlaceInEachPartition(t *testing.T) {
+	t.Parallel()
+	log := headAt{cursor: "1.2s.1-2r.2-2"} // at 100 µs, 99 µs and 2 µs
+	for microseconds, want := range map[int64]string{
+		-5: "1.0", 0: "1.0", 1: "1.0", 2: "1.1.1-1.2-1", 3: "1.2.1-2.2-2", 100: "1.2r.1-2r.2-2", 101: log.cursor, 1 << 40: log.cursor,
+	} {
+		place, err := eventlog.Since(t.Context(), log, time.UnixMicro(microseconds))
+		if err != nil || place.String() != want {
+			t.Errorf("at %d µs: %v, %v; want %s", microseconds, place, err, want)
+		}
+	}
+	if _, err := eventlog.Since(t.Context(), headAt{cursor: "?"}, time.Now()); !errors.Is(err, eventlog.ErrBadCursor) {
+		t.Errorf("the head's error became %v", err)
 	}
 }
 

@@ -33,6 +33,32 @@ func ExampleNewMemory() {
 	// Output: 1 event is kept
 }
 
+func ExampleSince() {
+	events := eventlog.NewMemory(nil)
+	defer events.Close()
+	ctx := context.Background()
+
+	began := time.Now()
+	if _, err := events.Append(ctx, eventlog.Event{Topic: "news", Data: []byte("it works")}); err != nil {
+		log.Fatal(err)
+	}
+	place, err := eventlog.Since(ctx, events, began)
+	if err != nil {
+		log.Fatal(err)
+	}
+	page, err := events.Read(ctx, []string{"news"}, place, 100) // the next page begins at page.Next
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, gap := range page.Gaps {
+		fmt.Println("not whole:", gap.Topic, gap.Err)
+	}
+	for _, entry := range page.Entries {
+		fmt.Println(string(entry.Event().Data))
+	}
+	// Output: it works
+}
+
 func ExampleMemory_Append() {
 	events := eventlog.NewMemory(nil)
 	defer events.Close()

@@ -59,7 +59,8 @@ type Event struct {
 	Data []byte
 	// Key names the thing whose state this event tells: a reader that conflates needs only the newest of a key. Optional.
 	Key string
-	// IdempotencyKey makes publishing repeatable: the same key on the same topic is stored once. Optional.
+	// IdempotencyKey makes publishing repeatable: the same key on the same topic is stored once, and what comes later with it is dropped,
+	// whatever it says. Optional.
 	IdempotencyKey string
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,9 +47,11 @@ func Run(t *testing.T, newLog Factory) {
 		{"the head moves a reader of a quiet topic on", testHead},
 		{"a trimmed topic is told and adds nothing, the others are whole", testTrimmed},
 		{"a quiet topic yields no gap beside a busy one", testQuietTopic},
+		{"a time leads to what was appended since", testSince},
 		{"a cursor of another log is told", testOtherLog},
 		{"a cursor ahead of the log is told", testRolledBack},
 		{"an idempotency key is stored once", testIdempotency},
+		{"an idempotency key is stored once by many at a time", testIdempotencyAtOnce},
 		{"a bad event is named and nothing is stored", testBadEvents},
 		{"an oversized event is refused", testTooLarge},
 		{"the caller may reuse its data", testOwnership},
@@ -358,6 +361,38 @@ func testQuietTopic(t *testing.T, newLog Factory) {
 	wantData(t, mustRead(t, log, start, 10, "never"))
 }
 
+func testSince(t *testing.T, newLog Factory) {
+	log := open(t, newLog, Config{Retention: eventlog.Retention{Count: 3}})
+	for i := range 5 {
+		mustAppend(t, log, event("busy", fmt.Sprint(i)))
+	}
+	mustAppend(t, log, event("quiet", "q1"), event("quiet", "q2"))
+	busy := mustRead(t, log, eventlog.Cursor{}, 10, "busy").Entries
+	quiet := mustRead(t, log, eventlog.Cursor{}, 10, "quiet").Entries
+	oldest, middle, newest := busy[0].Offset.Time(), busy[1].Offset.Time(), quiet[1].Offset.Time()
+
+	since := func(at time.Time, topics ...string) eventlog.Batch {
+		t.Helper()
+		place, err := eventlog.Since(t.Context(), log, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mustRead(t, log, place, 10, topics...)
+	}
+	wantData(t, since(middle, "busy"), "3", "4")
+	wantData(t, since(middle.Add(time.Microsecond), "busy"), "4")
+	wantData(t, since(newest, "quiet", "busy"), "q2")
+	wantData(t, since(oldest.Add(-time.Hour), "quiet"), "q1", "q2")
+	wantData(t, since(time.Unix(-1, 0), "quiet", "never"), "q1", "q2")
+	wantGaps(t, since(oldest.Add(-time.Hour), "quiet", "busy"), eventlog.ErrTrimmed, "busy")
+	wantGaps(t, since(time.Time{}, "busy"), eventlog.ErrTrimmed, "busy")
+
+	ahead := since(newest.Add(time.Hour), "quiet", "busy")
+	wantData(t, ahead)
+	mustAppend(t, log, event("busy", "5"))
+	wantData(t, mustRead(t, log, ahead.Next, 10, "quiet", "busy"), "5")
+}
+
 func testOtherLog(t *testing.T, newLog Factory) {
 	log, other := open(t, newLog, Config{}), open(t, newLog, Config{})
 	mustAppend(t, log, event("a", "1"))
@@ -401,6 +436,38 @@ func testIdempotency(t *testing.T, newLog Factory) {
 	mustAppend(t, log, elsewhere, elsewhere)
 	wantData(t, mustRead(t, log, eventlog.Cursor{}, 10, "a"), "1", "2", "3")
 	wantData(t, mustRead(t, log, eventlog.Cursor{}, 10, "b"), "4")
+}
+
+func testIdempotencyAtOnce(t *testing.T, newLog Factory) {
+	log := open(t, newLog, Config{})
+	const writers = 16
+	got := make([]string, writers)
+	var writing sync.WaitGroup
+	for i := range writers {
+		writing.Go(func() {
+			once := event("t", fmt.Sprint("by ", i))
+			once.IdempotencyKey = "k"
+			cursors, err := log.Append(t.Context(), once, event("t", "beside"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			got[i] = cursors[0].String()
+		})
+	}
+	writing.Wait()
+	if all := slices.Compact(got); len(all) != 1 {
+		t.Errorf("the same key got %q", all)
+	}
+	var stored []string
+	for _, e := range mustRead(t, log, eventlog.Cursor{}, 100, "t").Entries {
+		if text := string(e.Event().Data); text != "beside" {
+			stored = append(stored, e.At(mustHead(t, log).Epoch()).String())
+		}
+	}
+	if !slices.Equal(stored, got[:1]) {
+		t.Errorf("stored at %q, told %q", stored, got[0])
+	}
 }
 
 func testBadEvents(t *testing.T, newLog Factory) {

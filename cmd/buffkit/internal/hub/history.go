@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -37,8 +38,8 @@ type historyEvent struct {
 	Time  time.Time `json:"time"`
 }
 
-// history answers GET /history: what the log keeps of the topics after a cursor, or from the oldest event on without one.
-// A topic that isn't whole after the cursor is named and left out of the page; next leads on for all.
+// history answers GET /history: what the log keeps of the topics after a cursor, or since a time, or from the oldest event on.
+// A topic that isn't whole from there on is named and left out of the page; next leads on for all.
 func (h *Hub) history(w http.ResponseWriter, r *http.Request) error {
 	_, topics, err := h.mayRead(r)
 	if err != nil {
@@ -47,7 +48,15 @@ func (h *Hub) history(w http.ResponseWriter, r *http.Request) error {
 	if most := or(h.opts.Push.Limits.MaxTopics, push.DefaultMaxTopics); most > 0 && len(topics) > most {
 		return fmt.Errorf("%w: %d, at most %d", push.ErrTooManyTopics, len(topics), most)
 	}
-	after, limit, err := pageOf(r.URL.Query())
+	query := r.URL.Query()
+	if err := once(query, "after", "since", "limit"); err != nil {
+		return err
+	}
+	limit, err := limitOf(query.Get("limit"))
+	if err != nil {
+		return err
+	}
+	after, err := h.placeOf(r.Context(), query)
 	if err != nil {
 		return err
 	}
@@ -78,17 +87,35 @@ func (h *Hub) history(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func pageOf(query url.Values) (after eventlog.Cursor, limit int, err error) {
-	if after, err = eventlog.ParseCursor(query.Get("after")); err != nil {
-		return after, 0, fmt.Errorf("%w; give the id of an event or the next of a page, or leave ?after= out", err)
-	}
-	limit = defaultHistory
-	if text := query.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxHistory {
-			return after, 0, badRequest("?limit=%.32s: give a number from 1 to %d", text, maxHistory)
+// placeOf returns where a page begins: behind ?after=, or at ?since=, or else at the oldest event that is kept.
+func (h *Hub) placeOf(ctx context.Context, query url.Values) (eventlog.Cursor, error) {
+	since := query.Get("since")
+	if since == "" {
+		after, err := eventlog.ParseCursor(query.Get("after"))
+		if err != nil {
+			err = fmt.Errorf("%w; give the id of an event or the next of a page, or leave ?after= out", err)
 		}
+		return after, err
 	}
-	return after, limit, nil
+	if query.Get("after") != "" {
+		return eventlog.Cursor{}, badRequest("give ?after= or ?since=, not both: since is for the first page, and next for the others")
+	}
+	t, err := time.Parse(time.RFC3339, since)
+	if err != nil {
+		return eventlog.Cursor{}, badRequest("?since=%.64s: give a time as in 2006-01-02T15:04:05Z; in a URL, + is written %%2B", since)
+	}
+	return eventlog.Since(ctx, h.log, t)
+}
+
+func limitOf(text string) (int, error) {
+	if text == "" {
+		return defaultHistory, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > maxHistory {
+		return 0, badRequest("?limit=%.32s: give a number from 1 to %d", text, maxHistory)
+	}
+	return limit, nil
 }
 
 // eventOfEntry reads an event back from the bytes that streams are sent.

@@ -99,10 +99,8 @@ func eventOf(r *http.Request) (push.Event, error) {
 	if err != nil {
 		return push.Event{}, badRequest("the query can't be read: %v", err)
 	}
-	for _, name := range []string{"topic", "event", "key"} {
-		if len(query[name]) > 1 {
-			return push.Event{}, badRequest("give ?%s= once", name)
-		}
+	if err := once(query, "topic", "event", "key"); err != nil {
+		return push.Event{}, err
 	}
 	if err := checkName(query.Get("event")); err != nil {
 		return push.Event{}, newProblem(http.StatusBadRequest, "invalid_event", "%v", err)
@@ -113,6 +111,16 @@ func eventOf(r *http.Request) (push.Event, error) {
 		Key:            query.Get("key"),
 		IdempotencyKey: r.Header.Get("Idempotency-Key"),
 	}, nil
+}
+
+// once refuses a query that has one of the names twice: nobody can know which of them is meant.
+func once(query url.Values, names ...string) error {
+	for _, name := range names {
+		if len(query[name]) > 1 {
+			return badRequest("give ?%s= once", name)
+		}
+	}
+	return nil
 }
 
 // checkName keeps publishers from speaking to clients in the hub's name (docs/wire.md, section 2).

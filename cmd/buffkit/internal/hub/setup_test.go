@@ -31,6 +31,7 @@ type bundle struct {
 	keys *access.Keys
 	url  string
 	http *http.Client
+	stop func() // ends all of it, which the end of the test does too
 }
 
 // start starts a hub that is insecure, unless secure.
@@ -75,12 +76,13 @@ func (b *bundle) serve() {
 	server := httptest.NewServer(b.hub)
 	b.url = server.URL
 	b.http = &http.Client{Transport: &http.Transport{}}
-	b.t.Cleanup(func() {
+	b.stop = func() {
 		b.http.CloseIdleConnections()
 		_ = b.hub.Close()
 		server.Close()
 		_ = b.log.Close()
-	})
+	}
+	b.t.Cleanup(b.stop)
 }
 
 // token signs an access token. Patterns are separated by commas.
