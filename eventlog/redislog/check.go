@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,15 +22,16 @@ const (
 )
 
 // Check looks at the servers for what loses events or stops the log, and says what to change. It writes nothing. With a Cluster it looks at every
-// node, with Sentinels at the master and at them. An error means that the server can't be reached or refuses the user.
+// node, with Sentinels at the master and at them. An error means that the server can't be reached or refuses the user. The end of the context ends
+// its tries to connect, too.
 func Check(ctx context.Context, opts *Options) ([]eventlog.Finding, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	client, err := rueidis.NewClient(o.conn().Client())
+	client, err := o.connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect to Redis at %v: %w", o.Addrs, o.explain(err))
+		return nil, err
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
@@ -41,7 +43,54 @@ func Check(ctx context.Context, opts *Options) ([]eventlog.Finding, error) {
 	if o.Sentinel != "" {
 		found = append(found, checkSentinels(ctx, &o)...)
 	}
+	if has, err := o.hasLog(ctx, client); err == nil && !has {
+		found = append(found, eventlog.FoundOK(fmt.Sprintf("there is no log %q yet: the first node that opens it begins it", o.Prefix)))
+	}
 	return found, nil
+}
+
+// HasLog tells whether Open would find a log, or begin one. It writes nothing.
+func HasLog(ctx context.Context, opts *Options) (bool, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return false, err
+	}
+	client, err := o.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	has, err := o.hasLog(ctx, client)
+	if err != nil {
+		return false, fmt.Errorf("look for the log %q in Redis at %v: %w", o.Prefix, o.Addrs, o.explain(err))
+	}
+	return has, nil
+}
+
+func (o *Options) hasLog(ctx context.Context, client rueidis.Client) (bool, error) {
+	key := (&Store{base: o.base()}).metaKey()
+	return client.Do(ctx, client.B().Hexists().Key(key).Field("e").Build()).AsBool()
+}
+
+// connect connects, and tries no longer than the context lasts. What the client connects to later has no longer either.
+func (o *Options) connect(ctx context.Context) (rueidis.Client, error) {
+	opts := o.conn().Client()
+	if end, ok := ctx.Deadline(); ok {
+		for _, dialer := range []*net.Dialer{&opts.Dialer, &opts.Sentinel.Dialer} {
+			dialer.Deadline = end                                                       // of all addresses together
+			dialer.Timeout = max(min(o.DialTimeout, time.Until(end)), time.Millisecond) // the library waits as long for the greeting
+		}
+	}
+	client, err := rueidis.NewClient(opts)
+	if err == nil {
+		return client, nil
+	}
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+	}
+	return nil, fmt.Errorf("connect to Redis at %v: %w", o.Addrs, o.explain(err))
 }
 
 func (o *Options) checkNodes(ctx context.Context, nodes map[string]rueidis.Client) (all []eventlog.Finding, err error) {

@@ -50,7 +50,7 @@ func OpenStore(ctx context.Context, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to Redis at %v: %w", o.Addrs, o.explain(err))
 	}
-	s := &Store{opts: o, client: client, base: "{" + o.Prefix + "}:"}
+	s := &Store{opts: o, client: client, base: o.base()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if head, _, err := s.peek(ctx, client, ""); err != nil {
 		s.cancel()
@@ -62,6 +62,9 @@ func OpenStore(ctx context.Context, opts *Options) (*Store, error) {
 	s.tasks.Go(s.sweep)
 	return s, nil
 }
+
+// base is what the names of all keys begin with.
+func (o *Options) base() string { return "{" + o.Prefix + "}:" }
 
 func (s *Store) metaKey() string              { return s.base + "m" }
 func (s *Store) tailKey() string              { return s.base + "tail" }

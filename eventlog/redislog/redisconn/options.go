@@ -54,7 +54,7 @@ func (o *Options) Client() rueidis.ClientOption {
 		Username:    o.Username, Password: o.Password, SelectDB: o.DB, TLSConfig: o.TLS, ClientName: o.Name,
 		Sentinel: rueidis.SentinelOption{
 			MasterSet: o.Sentinel, Username: o.SentinelUsername, Password: o.SentinelPassword, TLSConfig: o.TLS,
-			TopologyRefreshInterval: sentinelRefresh(o.Sentinel),
+			TopologyRefreshInterval: sentinelRefresh(o.Sentinel), Dialer: net.Dialer{Timeout: o.DialTimeout},
 		},
 		Dialer:             net.Dialer{Timeout: o.DialTimeout},
 		ConnWriteTimeout:   o.Timeout,

@@ -82,6 +82,16 @@ func TestDoctorMakesNoLog(t *testing.T) {
 	if _, err := os.Stat(filepath.Dir(folder)); err == nil || !strings.Contains(r.stdout, "the folder isn't there yet") {
 		t.Errorf("%v, and it printed %s", err, r.stdout)
 	}
+	redis, err := servers.Redis("--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "100mb")
+	started(t, redis, err)
+	r = run(t, "", "doctor", "--log", "redis://"+redis.Addr)
+	r.want(t, 0, "0 errors, 0 warnings")
+	if !strings.Contains(r.stdout, `there is no log "buffkit" yet`) || strings.Contains(r.stdout, "~doctor") {
+		t.Errorf("it printed %s", r.stdout)
+	}
+	if size, err := redis.Do("DBSIZE"); err != nil || size != ":0" {
+		t.Errorf("%q keys, %v", size, err)
+	}
 	server, err := servers.PostgresWith("autovacuum=on")
 	started(t, server, err)
 	for range 2 { // the second time there would be tables
@@ -134,9 +144,15 @@ func TestDoctorGivesUpOnAServerThatIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	r := run(t, "", "doctor", "--log", "postgres://user@"+listener.Addr().String()+"/app?sslmode=disable", "--timeout", "100ms")
-	if r.code != 1 || !strings.Contains(r.stdout, "give it longer than 100ms with --timeout") {
-		t.Errorf("%+v", r)
+	addr := listener.Addr().String()
+	for _, log := range []string{
+		"postgres://user@" + addr + "/app?sslmode=disable", "redis://" + addr + "?dial_timeout=1h", "rediss://" + addr + "?dial_timeout=1h",
+		"redis://" + addr + "," + addr + "?dial_timeout=1h&sentinel=main",
+	} {
+		r := run(t, "", "doctor", "--log", log, "--timeout", "100ms")
+		if r.code != 1 || !strings.Contains(r.stdout, "give it longer than 100ms with --timeout") {
+			t.Errorf("%s: %+v", log, r)
+		}
 	}
 }
 
@@ -144,6 +160,7 @@ func TestDoctorTellsWhichRightIsLacking(t *testing.T) {
 	t.Parallel()
 	server, err := servers.Redis("--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "100mb")
 	started(t, server, err)
+	filled(t, "redis://"+server.Addr)
 	if _, err := server.Do("ACL", "SETUSER", "reader", "on", ">hush", "~*", "+@read", "+@connection", "+@scripting", "+time", "+info", "+config|get"); err != nil {
 		t.Fatal(err)
 	}

@@ -226,6 +226,9 @@ const ages = 100 * 365 * 24 * time.Hour // as good as no limit, where there must
 
 // visit: of topics that it doesn't append to, a redislog deletes only what Forget and MaxBytes say, and the tail by what TailBytes and TailAge say.
 func (p *redisPlace) visit(ctx context.Context, logger *slog.Logger) (eventlog.Log, error) {
+	if has, err := redislog.HasLog(ctx, (*redislog.Options)(p)); err != nil || !has {
+		return nil, cmp.Or(err, errNoLog)
+	}
 	opts := redislog.Options(*p)
 	opts.Retention, opts.MaxBytes = little, -1
 	opts.TailBytes, opts.TailAge, opts.Forget = 1<<50, ages, ages
