@@ -3,11 +3,13 @@ package hub_test
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/buffkit/buffkit/cmd/buffkit/internal/hub"
+	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/push"
 )
 
@@ -47,19 +49,56 @@ func awaitMetrics(t *testing.T, b *bundle, connections, parked, sessions int) {
 		fmt.Sprintf("# HELP buffkit_connections_parked Open streams that hold no goroutine.\n"+
 			"# TYPE buffkit_connections_parked gauge\nbuffkit_connections_parked %d\n", parked) +
 		fmt.Sprintf("# HELP buffkit_sessions Sessions, connected or not.\n# TYPE buffkit_sessions gauge\nbuffkit_sessions %d\n", sessions)
+	b.awaitMetric(want, nil)
+}
+
+// awaitMetric waits until the metrics have the text.
+func (b *bundle) awaitMetric(want string, headers []string) {
+	b.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); ; <-tick.C {
-		a := b.do("GET", "/metrics", "")
+		a := b.do("GET", "/metrics", "", headers...)
 		if a.status != 200 || a.header.Get("Content-Type") != "text/plain; version=0.0.4; charset=utf-8" {
-			t.Fatalf("%d %q", a.status, a.header)
+			b.t.Fatalf("%d %q", a.status, a.header)
 		}
-		if strings.HasSuffix(a.body, want) {
+		if strings.Contains(a.body, want) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("got\n%s\nwant\n%s", a.body, want)
+			b.t.Fatalf("got\n%s\nwant\n%s", a.body, want)
 		}
+	}
+}
+
+// Each log tells what it can of itself, in lines that Prometheus reads.
+func TestMetricsTellOfTheLog(t *testing.T) {
+	t.Parallel()
+	const memory, followed = "buffkit_log_topics buffkit_log_events buffkit_log_bytes", " buffkit_log_down buffkit_log_lag_seconds buffkit_log_ranges_total"
+	for name, tt := range map[string]struct {
+		newLog newLog
+		want   string
+	}{
+		"in memory": {newMemory, memory},
+		"followed":  {newSQLite, memory + followed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := node(t, tt.newLog(t, eventlog.Retention{}))
+			b.publish("news", "x")
+			var names []string
+			for line := range strings.Lines(b.do("GET", "/metrics", "").body) {
+				if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name != "#" {
+					names = append(names, name)
+					if _, err := strconv.ParseFloat(value, 64); err != nil || name == "buffkit_log_events" && value != "1" {
+						t.Errorf("%q", line)
+					}
+				}
+			}
+			if got := strings.Join(names, " "); got != "buffkit_connections buffkit_connections_parked buffkit_sessions buffkit_sessions_down "+tt.want {
+				t.Errorf("there are %s", got)
+			}
+		})
 	}
 }
 
