@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,7 +104,7 @@ func (p *publisher) retry(ctx context.Context, c *chunk) ([]string, error) {
 func maybeStored(err error) bool {
 	var refused *refusal
 	if errors.As(err, &refused) {
-		return refused.status >= 500 && (refused.Code == "" || refused.Code == "error")
+		return refused.status >= 500 && slices.Contains([]string{"", "error", "unknown_outcome", "not_visible"}, refused.Code)
 	}
 	var network *net.OpError
 	return err != nil && !(errors.As(err, &network) && network.Op == "dial")

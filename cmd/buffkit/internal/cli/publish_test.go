@@ -201,6 +201,7 @@ func TestNobodyAnswersAsAHub(t *testing.T) {
 		{"too few ids", answers(200, "application/json", `{"ids":[]}`), "not as a hub does"},
 		{"a redirect", answers(301, "text/html", ""), "https://elsewhere.example/events"},
 		{"a proxy without a hub behind it", answers(502, "text/html", "Bad Gateway"), "502 Bad Gateway, and not as a hub does: check --url (events 1 to 1 may be stored too)"},
+		{"a hub that can't know", answers(503, "application/json", `{"code":"unknown_outcome","message":"nobody knows"}`), "nobody knows (events 1 to 1 may be stored too)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -29,7 +29,7 @@ func (h *Hub) ready(w http.ResponseWriter, r *http.Request) error {
 		if r.Context().Err() != nil {
 			return err
 		}
-		if p := told(err); p != nil {
+		if p := told(err); p != nil && p.cause == nil {
 			return p
 		}
 		return newProblem(http.StatusServiceUnavailable, "not_ready", "events don't get through; the server's log says why")

@@ -20,6 +20,8 @@ const (
 	maxHistory     = 1000    // events
 	historyBytes   = 1 << 20 // a page ends with the read that passes it
 	historyRead    = 16      // events; so that a page of the largest ones stays within historyBytes and 16 of them
+
+	unread = "the log can't be read: ask again in a moment, and see the server's log"
 )
 
 // historyPage is the answer to GET /history.
@@ -64,7 +66,7 @@ func (h *Hub) history(w http.ResponseWriter, r *http.Request) error {
 	for size := 0; ; {
 		b, err := h.log.Read(r.Context(), topics, after, min(historyRead, limit-len(page.Events)))
 		if err != nil {
-			return err
+			return unavailable(err, unread)
 		}
 		after = b.Next
 		if page.Gaps == nil {
@@ -104,7 +106,11 @@ func (h *Hub) placeOf(ctx context.Context, query url.Values) (eventlog.Cursor, e
 	if err != nil {
 		return eventlog.Cursor{}, badRequest("?since=%.64s: give a time as in 2006-01-02T15:04:05Z; in a URL, + is written %%2B", since)
 	}
-	return eventlog.Since(ctx, h.log, t)
+	place, err := eventlog.Since(ctx, h.log, t)
+	if err != nil {
+		return place, unavailable(err, unread)
+	}
+	return place, nil
 }
 
 func limitOf(text string) (int, error) {

@@ -35,7 +35,7 @@ func (b *batch) at(event int, p *problem) *problem {
 }
 
 func onLine(line int, p *problem) *problem {
-	return &problem{p.status, p.Code, fmt.Sprintf("line %d: %s", line, p.Message), line}
+	return &problem{p.status, p.Code, fmt.Sprintf("line %d: %s", line, p.Message), line, p.cause}
 }
 
 // parseBatch reads a batch. What a line leaves out is taken from about; of its idempotency key each event gets its own,

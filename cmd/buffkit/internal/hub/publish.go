@@ -191,10 +191,7 @@ func (h *Hub) body(w http.ResponseWriter, r *http.Request, most int, flag string
 
 // refused says in the words of the binary why the log refused events: its flags, and the line of a batch.
 func (h *Hub) refused(err error, b *batch) error {
-	p := told(err)
-	if p == nil {
-		return err
-	}
+	p := unavailable(err, "the log can't be reached or refuses to store: nothing was stored; publish it again in a moment, and see the server's log")
 	if errors.Is(err, eventlog.ErrTooLarge) {
 		p.Message = fmt.Sprintf("the event has more than %d bytes on the wire: publish a link to it, or raise serve --max-event-bytes",
 			h.opts.MaxEventBytes)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -223,6 +224,30 @@ func TestABodyThatNeverEndsIsCut(t *testing.T) {
 		t.Error(err)
 	}
 	b.publish("a", "everybody else goes on")
+}
+
+func TestABatchThatIsCutStoresNothing(t *testing.T) {
+	t.Parallel()
+	b := start(t, false, nil, nil)
+	const line = `{"data":"whole"}` + "\n"
+	for name, body := range map[string]string{
+		"behind a line":    "Transfer-Encoding: chunked\r\n\r\n11\r\n" + line + "\r\n",
+		"within a chunk":   "Transfer-Encoding: chunked\r\n\r\n22\r\n" + line,
+		"within its bytes": "Content-Length: 34\r\n\r\n" + line,
+	} {
+		conn := dial(t, b)
+		fmt.Fprint(conn, "POST /events?topic=news HTTP/1.1\r\nHost: localhost\r\nContent-Type: "+ndjson+"\r\n"+body)
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400") || !strings.Contains(string(answer), "ended early") {
+			t.Errorf("%s: %q, %v", name, answer, err)
+		}
+	}
+	if got := b.history("topic=news").data(); len(got) > 0 {
+		t.Errorf("kept %q", got)
+	}
 }
 
 func TestABodyThatNobodyWantsIsNotWaitedFor(t *testing.T) {
