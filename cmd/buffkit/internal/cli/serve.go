@@ -15,6 +15,7 @@ import (
 	"github.com/buffkit/buffkit/eventlog/sqlarchive"
 	"github.com/buffkit/buffkit/push"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const (
@@ -69,10 +70,28 @@ Ctrl-C or SIGTERM drains: every stream is told when to come back, spread over --
   curl -N 'http://localhost:8080/events?topic=news'
   curl -d hello 'http://localhost:8080/events?topic=news'`,
 		Args: noArgs,
-		RunE: a.run(func(cmd *cobra.Command, _ []string) error { return a.runServe(cmd.Context(), &f) }),
+		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
+			if err := checkGiven(cmd.Flags()); err != nil {
+				return err
+			}
+			return a.runServe(cmd.Context(), &f)
+		}),
 	}
 	f.define(cmd)
 	return cmd
+}
+
+// checkGiven refuses what was given and would mean nothing: a script's variable that is empty would leave the archive out without a word.
+func checkGiven(flags *pflag.FlagSet) error {
+	for _, name := range []string{"archive", "sessions", "secret-file"} {
+		if flag := flags.Lookup(name); flag.Changed && flag.Value.String() == "" {
+			return usagef("--%s is empty: give it a value, or leave it out", name)
+		}
+	}
+	if flags.Changed("archive-age") && !flags.Changed("archive") {
+		return usagef("--archive-age is about --archive: name one, or leave it out; how long the log itself keeps an event is --retain-age")
+	}
+	return nil
 }
 
 func (f *serveFlags) define(cmd *cobra.Command) {

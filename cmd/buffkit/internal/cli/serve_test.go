@@ -315,6 +315,14 @@ func TestServeRefusesAnArchiveThatItCantUse(t *testing.T) {
 	run(t, "", "serve", "--log", "memory", "--insecure", "--archive", "sqlite:a.db").want(t, 2, "--archive", "redis://")
 	run(t, "", "serve", "--log", "redis://localhost:1", "--insecure", "--archive", "mongodb://localhost").want(t, 2, "--archive", "mongodb")
 	run(t, "", "serve", "--log", "redis://localhost:1", "--insecure", "--archive", "sqlite:a.db", "--archive-age", "-1s").want(t, 2, "--archive-age")
+	run(t, "", "serve", "--log", "redis://localhost:1", "--insecure", "--archive-age", "24h").want(t, 2, "--archive-age is about --archive", "--retain-age")
+}
+
+func TestServeRefusesAFlagThatIsEmpty(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--archive", "--sessions", "--secret-file", "--log"} {
+		run(t, "", "serve", "--insecure", "--log", "redis://localhost:1", flag, "").want(t, 2, flag)
+	}
 }
 
 // The folder is in the working directory, so this test runs alone.
