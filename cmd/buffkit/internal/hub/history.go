@@ -54,6 +54,9 @@ func (h *Hub) history(w http.ResponseWriter, r *http.Request) error {
 	if err := once(query, "after", "since", "limit"); err != nil {
 		return err
 	}
+	if query.Has("cursor") { // it would begin elsewhere than was meant
+		return badRequest("history takes ?after=; ?cursor= is for streams")
+	}
 	limit, err := limitOf(query.Get("limit"))
 	if err != nil {
 		return err

@@ -22,6 +22,14 @@ func TestAQueryThatCannotBeReadIsRefused(t *testing.T) {
 	}
 }
 
+func TestAStreamDoesNotPassOverWhereItIsToBegin(t *testing.T) {
+	t.Parallel()
+	b := start(t, false, nil, nil)
+	for _, query := range []string{"after=1.0", "since=2026-11-21T22:52:50Z"} {
+		b.do("GET", "/events?topic=a&"+query, "").want(t, 400, "bad_request", "?cursor=")
+	}
+}
+
 func TestHistoryIsReadByThePage(t *testing.T) {
 	t.Parallel()
 	b := start(t, false, nil, nil)
@@ -117,6 +125,7 @@ func TestAQuestionToHistoryThatIsNone(t *testing.T) {
 		{"topic=a&since=yesterday", "bad_request", "2006-01-02T15:04:05Z"},
 		{"topic=a&since=2026-11-21T22:52:50+01:00", "bad_request", "%2B"},
 		{"topic=a&since=2026-11-21T22:52:50Z&after=1.0", "bad_request", "not both"},
+		{"topic=a&cursor=1.0", "bad_request", "?after="},
 		{"topic=a&after=1.0&after=1.1", "bad_request", "?after= once"},
 		{"topic=a&since=2026-11-21T22:52:50Z&since=2026-11-21T22:52:51Z", "bad_request", "?since= once"},
 		{"topic=a&limit=1&limit=2", "bad_request", "?limit= once"},
