@@ -83,6 +83,6 @@ func runChild(w *wire, driverName, dialectName, goal string) error {
 func runner(t *testing.T, on target, driverName, dsn, folder, goal string, n int, when string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s %d %s", childVar, driverName, on.dialect, goal, n, when), dsnVar+"="+dsn, folderVar+"="+folder)
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", fmt.Sprintf("%s=%s %s %s %d %s", childVar, driverName, on.dialect, goal, n, when), dsnVar+"="+dsn, folderVar+"="+folder)
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -164,12 +165,21 @@ func killSelf() {
 	select {} // until it has happened
 }
 
-// sent records the statements of a migration that go over the wire, without the runner's own.
+// recorder records what goes over its wire.
 func recorder() (*wire, func() []string) {
+	var mu sync.Mutex // guards what follows
 	var all []string
 	w := &wire{}
-	w.before = func(_ int64, query string) { all = append(all, query) }
-	return w, func() []string { return all }
+	w.before = func(_ int64, query string) {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, query)
+	}
+	return w, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
 }
 
 func isOurs(query string) bool {

@@ -2,6 +2,7 @@ package migratedb
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/buffkit/buffkit/migrate"
@@ -13,13 +14,9 @@ func TestAFileThatIsCutOffAtAnyByteIsToldAndTheWholeOneGoesOn(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
 		const whole = "CREATE TABLE t (n int, s varchar(20));\nINSERT INTO t VALUES (1, 'a;b');\n/* x; */ INSERT INTO t VALUES (2, 'c');\n"
 		driverName, dsn := on.fresh(t)
-		refused, tried, stride := 0, 0, 3
-		if thorough() {
-			stride = 1
-		}
-		for cut := 0; cut < len(whole); cut += stride {
-			tried++
-			if cut > 0 && on.wipe == nil {
+		refused, at := 0, cuts(t, whole)
+		for _, cut := range at {
+			if on.wipe == nil {
 				driverName, dsn = on.fresh(t)
 			}
 			db := openDB(t, driverName, dsn)
@@ -56,9 +53,21 @@ func TestAFileThatIsCutOffAtAnyByteIsToldAndTheWholeOneGoesOn(t *testing.T) {
 			}
 		}
 		if refused == 0 || refused > 20 {
-			t.Errorf("%d of %d cuts were taken for whole files", refused, tried)
+			t.Errorf("%d of %d cuts were taken for whole files", refused, len(at))
 		}
-		t.Logf("%d of %d cuts were taken for whole files", refused, tried)
-		proves(t, on, "half a file, cut at a byte", tried)
+		t.Logf("%d of %d cuts were taken for whole files", refused, len(at))
+		proves(t, on, "half a file, cut at a byte", len(at))
 	})
+}
+
+// cuts are the beginning, the place behind each semicolon, and some others.
+func cuts(t *testing.T, whole string) []int {
+	at := append(every(t, len(whole)-1, 5), 0)
+	for i := range len(whole) - 1 {
+		if whole[i] == ';' {
+			at = append(at, i+1)
+		}
+	}
+	slices.Sort(at)
+	return slices.Compact(at)
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/buffkit/buffkit/migrate"
 	"github.com/buffkit/buffkit/migrate/dialect"
 )
 
@@ -113,23 +114,24 @@ func TestAfterKillMinus9AtAnyBoundaryTheNextUpFinishes(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
 		eachSample(t, on, func(t *testing.T, s sample) {
 			folder := inFolder(t, s.pairs...)
-			boundaries := 0
 			driverName, dsn := on.fresh(t)
-			for n := 1; ; n++ {
-				if n > 1 && on.wipe == nil {
+			said := says(t, on, driverName, dsn, folder, upGoal)
+			finishes(t, on, driverName, dsn, folder, 0)
+			at := boundaries(t, said)
+			for _, n := range at {
+				if on.wipe == nil {
 					driverName, dsn = on.fresh(t)
 				}
 				if !killedAt(t, runner(t, on, driverName, dsn, folder, "up", n, "after")) {
-					break
+					t.Errorf("it wasn't killed at %d of %d", n, len(said))
 				}
-				boundaries = n
 				finishes(t, on, driverName, dsn, folder, n)
 			}
-			if boundaries < 20 {
-				t.Errorf("only %d boundaries", boundaries)
+			if len(said) < 20 {
+				t.Errorf("only %d boundaries", len(said))
 			}
-			t.Logf("%d boundaries", boundaries)
-			proves(t, on, "kill -9 of the runner, "+s.name, boundaries)
+			t.Logf("%d of %d boundaries", len(at), len(said))
+			proves(t, on, "kill -9 of the runner, "+s.name, len(at))
 		})
 	})
 }
@@ -142,24 +144,22 @@ func TestAfterKillMinus9DuringDownTheNextUpFinishesIt(t *testing.T) {
 				t.Parallel()
 				folder := inFolder(t, "1_twelve.up.sql", twelve(""), "1_twelve.down.sql", header+undoTwelve(on))
 				driverName, dsn := on.fresh(t)
-				for n := 1; ; n++ {
-					if n > 1 && on.wipe == nil {
+				says(t, on, driverName, dsn, folder, upGoal)
+				said := says(t, on, driverName, dsn, folder, migrate.Goal{Do: migrate.DoDown, Steps: 1})
+				finishes(t, on, driverName, dsn, folder, 0)
+				at := boundaries(t, said)
+				for _, n := range at {
+					if on.wipe == nil {
 						driverName, dsn = on.fresh(t)
 					}
-					db := openDB(t, driverName, dsn)
-					if _, err := migrator(t, on, db, of(dirFS(folder))).Up(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-					if err := db.Close(); err != nil {
-						t.Fatal(err)
-					}
+					says(t, on, driverName, dsn, folder, upGoal)
 					if !killedAt(t, runner(t, on, driverName, dsn, folder, "down", n, "after")) {
-						proves(t, on, "kill -9 of the runner, during down", n-1)
-						t.Logf("%d boundaries", n-1)
-						return
+						t.Errorf("it wasn't killed at %d of %d", n, len(said))
 					}
 					finishes(t, on, driverName, dsn, folder, n)
 				}
+				t.Logf("%d of %d boundaries", len(at), len(said))
+				proves(t, on, "kill -9 of the runner, during down", len(at))
 			})
 		}
 	})

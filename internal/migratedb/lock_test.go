@@ -56,7 +56,7 @@ func rounds() int {
 	if n, err := strconv.Atoi(os.Getenv("BUFFKIT_TEST_ROUNDS")); err == nil {
 		return n
 	}
-	return 2
+	return 1
 }
 
 func TestSixtyFourRunnersAtOnceApplyOnce(t *testing.T) {

@@ -254,7 +254,7 @@ func quiet(t *testing.T) *slog.Logger {
 
 func dirFS(folder string) fs.FS { return os.DirFS(folder) }
 
-// thorough tells whether each fault is to happen at each boundary, which takes ten minutes: make fault-matrix.
+// thorough tells whether each fault is to happen at each boundary, and what is large to be as large as can be, which takes ten minutes: make fault-matrix.
 func thorough() bool { return os.Getenv("BUFFKIT_TEST_ALL") != "" }
 
 // isMySQL tells whether DDL commits by itself.

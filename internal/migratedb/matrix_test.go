@@ -88,7 +88,7 @@ applied twice. *–* is what can't happen there, or is another row's: SQLite has
 [internal/migratedb](../internal/migratedb), and start the servers themselves.
 
 This file is written by ` + "`make fault-matrix`" + `. ` + "`make test`" + ` writes the same table to .cache/fault-matrix.md, with
-fewer rounds of many runners and fewer places of what takes long.
+fewer rounds of many runners and fewer places: each statement of a migration and the COMMIT behind it, and some of the rest, others in each run.
 
 `
 

@@ -128,19 +128,13 @@ func overNetwork(t *testing.T, test func(t *testing.T, on target)) {
 	})
 }
 
-// networkStride is coprime to what repeats in a run: to end the connections, which the server does at each boundary, is nearly the same.
-func networkStride() int64 {
-	if thorough() {
-		return 1
-	}
-	return 7
-}
+func someBoundaries(t *testing.T, said []string) []int { return every(t, len(said), networkEvery) }
 
 func TestWhenTheNetworkIsCutAtAnyBoundaryTheStateIsToldAndTheNextUpFinishes(t *testing.T) {
 	overNetwork(t, func(t *testing.T, on target) {
 		eachSample(t, on, func(t *testing.T, s sample) {
 			c, driverName, dsn, direct := overCable(t, on)
-			severedAtEach(t, on, driverName, dsn, direct, s, "the network is cut", networkStride(), c.cut, nil)
+			severedAtEach(t, on, driverName, dsn, direct, s, "the network is cut", someBoundaries, c.cut, nil)
 		})
 	})
 }
@@ -150,7 +144,7 @@ func TestWhenTheServerIsOutOfReachFromAnyBoundaryOnTheStateIsToldAndTheNextUpFin
 	overNetwork(t, func(t *testing.T, on target) {
 		eachSample(t, on, func(t *testing.T, s sample) {
 			c, driverName, dsn, direct := overCable(t, on)
-			severedAtEach(t, on, driverName, dsn, direct, s, "the server is out of reach", networkStride(), func() {
+			severedAtEach(t, on, driverName, dsn, direct, s, "the server is out of reach", someBoundaries, func() {
 				c.away.Store(true)
 				c.cut()
 			}, func() { c.away.Store(false) })

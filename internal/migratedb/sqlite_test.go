@@ -176,22 +176,20 @@ func TestTheJournalIsKeptBetweenManyMigrationsAndNotBehindThem(t *testing.T) {
 func TestAfterKillMinus9AmongManyMigrationsTheNextUpFinishes(t *testing.T) {
 	t.Parallel()
 	folder := inFolder(t, dozen()...)
-	stride, tried := 5, 0
-	if thorough() {
-		stride = 1
-	}
-	for n := 1; ; n += stride {
+	driverName, dsn := onSQLite.fresh(t)
+	said := says(t, onSQLite, driverName, dsn, folder, upGoal)
+	at := every(t, len(said), manyEvery)
+	for _, n := range at {
 		driverName, dsn := onSQLite.fresh(t)
 		if !killedAt(t, runner(t, onSQLite, driverName, dsn, folder, "up", n, "after")) {
-			break
+			t.Errorf("it wasn't killed at %d of %d", n, len(said))
 		}
-		tried++
 		finishes(t, onSQLite, driverName, dsn, folder, n)
 	}
-	if tried*stride < 50 {
-		t.Errorf("only %d boundaries", tried)
+	if len(said) < 50 {
+		t.Errorf("only %d boundaries", len(said))
 	}
-	proves(t, onSQLite, "kill -9 of the runner, among many migrations", tried)
+	proves(t, onSQLite, "kill -9 of the runner, among many migrations", len(at))
 }
 
 func TestOnlyWhatChangesRowsIsSaidToHaveChangedSome(t *testing.T) {

@@ -216,28 +216,30 @@ func TestAfterABackendIsKilledAtAnyBoundaryTheStateIsToldAndTheNextUpFinishes(t 
 			driverName, dsn := on.fresh(t)
 			admin := openDB(t, driverName, dsn)
 			admin.SetMaxOpenConns(1)
-			severedAtEach(t, on, driverName, dsn, dsn, s, "the server ends the runner's connections", 1, func() { backends(t, on, admin) }, nil)
+			severedAtEach(t, on, driverName, dsn, dsn, s, "the server ends the runner's connections", boundaries, func() { backends(t, on, admin) }, nil)
 		})
 	})
 }
 
-// severedAtEach has something done to the connections of a run before each thing that it says, or of some, undoes it, and lets the next run finish.
-func severedAtEach(t *testing.T, on target, driverName, dsn, direct string, s sample, fault string, stride int64, sever, mend func()) {
+// severedAtEach has something done to the connections of a run before each thing that it says, or those that choose picks, undoes it, and lets the next
+// run finish.
+func severedAtEach(t *testing.T, on target, driverName, dsn, direct string, s sample, fault string, choose func(t *testing.T, said []string) []int, sever, mend func()) {
 	t.Helper()
 	folder := inFolder(t, s.pairs...)
-	told := map[migrate.Left]int{}
-	for n, tried := int64(1), 0; ; n, tried = n+stride, tried+1 {
-		reached := severedAt(t, on, driverName, dsn, direct, folder, n, told, sever)
+	said := says(t, on, driverName, direct, folder, upGoal)
+	finishes(t, on, driverName, direct, folder, 0)
+	at, told := choose(t, said), map[migrate.Left]int{}
+	for _, n := range at {
+		if !severedAt(t, on, driverName, dsn, direct, folder, int64(n), told, sever) {
+			t.Errorf("it didn't come to %d of %d", n, len(said))
+		}
 		if mend != nil {
 			mend()
 		}
-		if !reached {
-			proves(t, on, fault+", "+s.name, tried)
-			t.Logf("%d boundaries, told: %v", tried, told)
-			return
-		}
-		finishes(t, on, driverName, direct, folder, int(n))
+		finishes(t, on, driverName, direct, folder, n)
 	}
+	t.Logf("%d of %d boundaries, told: %v", len(at), len(said), told)
+	proves(t, on, fault+", "+s.name, len(at))
 }
 
 // rowsBehind is how many rows the table t has behind so many statements of twelve.
