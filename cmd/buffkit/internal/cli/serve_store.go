@@ -137,9 +137,22 @@ func (p sqlitePlace) prepare() error {
 		return fmt.Errorf("%w: name a folder that can be written to, with --log sqlite:DIR, or do without: --log memory", err)
 	}
 	if root, _, _ := strings.Cut(filepath.ToSlash(string(p)), "/"); root == dataFolder {
-		return os.WriteFile(filepath.Join(root, ".gitignore"), []byte("*\n"), 0o600)
+		return writeNew(filepath.Join(root, ".gitignore"), "*\n")
 	}
 	return nil
+}
+
+// writeNew writes a file unless there is one: that is its owner's.
+func writeNew(name, text string) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	return errors.Join(err, file.Close())
 }
 
 // check looks at the folder, or if it isn't there at the one it would be made in.

@@ -337,16 +337,22 @@ func TestServeKeepsItsEventsInAFolderByDefault(t *testing.T) {
 	p, target := serve()
 	publishTo(t, target, "before")
 	p.interrupt().want(t, 0, "events are kept", "sqlite:", "buffkit-data")
+	data := filepath.Join(folder, "buffkit-data")
+	if text := readFile(t, filepath.Join(data, ".gitignore")); text != "*\n" {
+		t.Errorf("a repository would take it up: %q", text)
+	}
+	if err := os.WriteFile(filepath.Join(data, ".gitignore"), []byte("# ours\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	_, target = serve()
 	if status, body := get(t, target+"/history?topic=news"); status != 200 || !strings.Contains(body, "before") {
 		t.Errorf("history: %d %s", status, body)
 	}
-	data := filepath.Join(folder, "buffkit-data")
 	if info, err := os.Stat(data); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v: others may look into the folder", info, err)
 	}
-	if text := readFile(t, filepath.Join(data, ".gitignore")); text != "*\n" {
-		t.Errorf("a repository would take it up: %q", text)
+	if text := readFile(t, filepath.Join(data, ".gitignore")); text != "# ours\n" {
+		t.Errorf("the file that was there is overwritten: %q", text)
 	}
 }
 
