@@ -129,7 +129,10 @@ func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migra
 // withoutFiles is migrator for a command that needs no migrations, so their folder needn't be there.
 func (a *app) withoutFiles(f *migrateFlags, do func(m *migrate.Migrator) error) error {
 	f.noFiles, f.looks = true, true
-	return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error { return do(m) })
+	return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
+		a.tellAbsent(f)
+		return do(m)
+	})
 }
 
 func (a *app) newMigrator(db *sql.DB, d dialect.Dialect, opts *migrate.Options) (*migrate.Migrator, error) {

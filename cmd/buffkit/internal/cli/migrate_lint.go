@@ -142,6 +142,7 @@ func (a *app) lintAll(ctx context.Context, f *migrateFlags, l *lintFlags) (findi
 		if err != nil {
 			return err
 		}
+		a.tellAbsent(f)
 		applied = map[migrate.Ref]bool{}
 		for _, i := range infos {
 			applied[i.Ref] = i.State != migrate.Pending && i.State != migrate.Skipped && i.State != migrate.Changed && !l.all

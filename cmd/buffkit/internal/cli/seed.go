@@ -37,6 +37,7 @@ The ledger doesn't see that tables were emptied, or undone and made anew by buff
 			}
 			opts.Again, f.looks = again, status
 			return f.open(func(db *sql.DB, d dialect.Dialect) error {
+				a.tellAbsent(&f)
 				s, err := seed.New(db, d, opts)
 				if err != nil {
 					return err
