@@ -207,7 +207,7 @@ func (r *run) adopt(ctx context.Context, a *adoption) error {
 	}
 	err := r.sameStill(ctx, a.what)
 	if err == nil {
-		err = r.insertAll(ctx, a)
+		err = r.insertMany(ctx, a.rows, a.downs)
 	}
 	if err != nil {
 		r.rollback(ctx)
@@ -252,25 +252,5 @@ func (r *run) adopted(ctx context.Context, a *adoption, cause error) error {
 		return fmt.Errorf("migrate: adopt: nothing was written: %w", cause)
 	}
 	r.m.log.WarnContext(ctx, "migrate: the connection was lost at COMMIT, which took effect", "adopted", len(a.rows), "err", cause)
-	return nil
-}
-
-func (r *run) insertAll(ctx context.Context, a *adoption) error {
-	for i, row := range a.rows {
-		if err := ctx.Err(); err != nil {
-			return ended(ctx)
-		}
-		down, ok, err := a.downs[i].text()
-		if err != nil {
-			return err
-		}
-		row.hasDown = ok
-		bounded, cancel := own(ctx)
-		err = r.l.insert(bounded, r.conn, row, down, nil)
-		cancel()
-		if err != nil {
-			return err
-		}
-	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,9 +25,14 @@ func (l *ledger) exec(ctx context.Context, q querier, query string, args ...any)
 
 // one runs a statement that must change one row: anything else means that another runner was at it.
 func (l *ledger) one(ctx context.Context, q querier, query string, args ...any) error {
+	return l.changes(ctx, q, 1, query, args...)
+}
+
+// changes is one for so many rows.
+func (l *ledger) changes(ctx context.Context, q querier, want int, query string, args ...any) error {
 	n, err := l.exec(ctx, q, query, args...)
-	if err == nil && n != 1 {
-		return fmt.Errorf("%w: %d rows of %s changed where it had to be one: another runner, or a hand, changed it meanwhile", ErrLockLost, n, l.table)
+	if err == nil && n != int64(want) {
+		return fmt.Errorf("%w: %d rows of %s changed where it had to be %d: another runner, or a hand, changed it meanwhile", ErrLockLost, n, l.table, want)
 	}
 	return err
 }
@@ -43,6 +49,54 @@ func (l *ledger) insert(ctx context.Context, q querier, r *row, down string, tim
 		return err
 	}
 	return l.setApp(ctx, q, r)
+}
+
+// How much is inserted at once: 14 values a row within the 999 of the oldest SQLite, and scripts that every server's settings take.
+const (
+	maxInsertRows  = 64
+	maxInsertBytes = 1 << 20
+)
+
+// insertMany writes rows, in as many statements as it takes, until the context ends; downs are their scripts, nil for one without. Thousands may take
+// longer than one statement should, so each has a time of its own.
+func (r *run) insertMany(ctx context.Context, rows []*row, downs []*script) error {
+	for len(rows) > 0 {
+		if ctx.Err() != nil {
+			return ended(ctx)
+		}
+		n, err := r.insertSome(ctx, rows, downs)
+		if err != nil {
+			return err
+		}
+		rows, downs = rows[n:], downs[n:]
+	}
+	return nil
+}
+
+// insertSome writes the first of the rows, and tells how many.
+func (r *run) insertSome(ctx context.Context, rows []*row, downs []*script) (n int, err error) {
+	var values []any
+	for size := 0; n < min(len(rows), maxInsertRows); n++ {
+		down, ok, err := downs[n].text()
+		if err != nil {
+			return 0, err
+		}
+		if size += len(down); n > 0 && size > maxInsertBytes {
+			break
+		}
+		rows[n].hasDown = ok
+		values = append(values, rows[n].values(down, nil)...)
+	}
+	bounded, cancel := r.own(ctx)
+	defer cancel()
+	marks := strings.TrimPrefix(strings.Repeat(", ("+insertMarks+")", n), ", ")
+	err = r.l.changes(bounded, r.conn, n, "INSERT INTO "+r.l.table+insertColumns+" VALUES "+marks, values...)
+	for i := 0; i < n && err == nil; i++ {
+		if rows[i].app != "" {
+			err = r.l.setApp(bounded, r.conn, rows[i])
+		}
+	}
+	return n, err
 }
 
 // What insert fills in, of requires_app afterwards.

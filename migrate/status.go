@@ -154,34 +154,28 @@ func (m *Migrator) Baseline(ctx context.Context, to Ref) error {
 	})
 }
 
-// claimUpTo claims every migration of a source up to a version, until its context ends. Thousands may take longer than one statement
-// should, so each has a time of its own.
+// claimUpTo claims every migration of a source up to a version.
 func (r *run) claimUpTo(ctx context.Context, files *set, to Ref, seq int64) error {
+	var rows []*row
+	var downs []*script
 	for _, mig := range files.all {
-		if mig.ref.Source != to.Source || mig.ref.Version.Compare(to.Version) > 0 {
-			continue
+		if mig.ref.Source == to.Source && mig.ref.Version.Compare(to.Version) <= 0 {
+			rows, downs = append(rows, r.claimed(mig, seq, originBaseline)), append(downs, mig.down)
+			seq++
 		}
-		if ctx.Err() != nil {
-			return ended(ctx)
-		}
-		if err := r.claim(ctx, mig, seq, originBaseline); err != nil {
-			return err
-		}
-		seq++
 	}
-	return nil
+	return r.insertMany(ctx, rows, downs)
 }
 
 // claim writes a row for a migration that wasn't run.
 func (r *run) claim(ctx context.Context, mig *migration, seq int64, origin string) error {
-	down, ok, err := mig.down.text()
-	if err != nil {
-		return err
-	}
-	bounded, cancel := r.own(ctx)
-	defer cancel()
-	return r.l.insert(bounded, r.conn, &row{ref: mig.ref, name: mig.name, seq: seq, state: Applied, checksum: mig.checksum, at: now(),
-		origin: origin, runner: limit(r.m.runner, 255), hasDown: ok, app: mig.app, squashes: mig.standsFor()}, down, nil)
+	return r.insertMany(ctx, []*row{r.claimed(mig, seq, origin)}, []*script{mig.down})
+}
+
+// claimed is the row of a migration that wasn't run.
+func (r *run) claimed(mig *migration, seq int64, origin string) *row {
+	return &row{ref: mig.ref, name: mig.name, seq: seq, state: Applied, checksum: mig.checksum, at: now(), origin: origin,
+		runner: limit(r.m.runner, 255), app: mig.app, squashes: mig.standsFor()}
 }
 
 // Action is what Repair does.

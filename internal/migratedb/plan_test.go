@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/buffkit/buffkit/migrate"
 	"github.com/buffkit/buffkit/migrate/lexer"
@@ -352,6 +355,67 @@ func TestBaselineTakesWhatIsThereForApplied(t *testing.T) {
 		}
 		if _, err := m.Down(t.Context(), 2); err != nil || has(t, db, "users") {
 			t.Errorf("down: %v", err)
+		}
+	})
+}
+
+// Several statements, their rows with scripts and apps, of which two are longer than all of a statement should be.
+func TestABaselineOfManyKeepsWhatEachIs(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		var pairs []string
+		for i := range 150 {
+			script := "-- requires-app: 1." + strconv.Itoa(i) + "\nSELECT 1;\n"
+			pairs = append(pairs, fmt.Sprintf("%d_x.up.sql", i+1), script, fmt.Sprintf("%d_x.down.sql", i+1), "SELECT "+strings.Repeat("1", i)+"0;\n")
+		}
+		pairs[4*5+3] = "-- " + strings.Repeat("x", 900<<10) + "\nSELECT 6;\n"
+		pairs[4*6+3] = "-- " + strings.Repeat("x", 900<<10) + "\nSELECT 7;\n"
+		pairs = append(pairs, "151_last.up.sql", "SELECT 1;\n")
+		db := on.open(t)
+		opts := of(files(pairs...))
+		opts.AppVersion = "2.0"
+		m := migrator(t, on, db, opts)
+		if err := m.Baseline(t.Context(), migrate.Ref{Version: "151"}); err != nil {
+			t.Fatal(err)
+		}
+		infos, err := m.Status(t.Context())
+		if err != nil || len(infos) != 151 || infos[150].Drifted || infos[149].RequiresApp != "1.149" || infos[149].State != migrate.Applied || infos[150].RequiresApp != "" {
+			t.Fatalf("%d, %v", len(infos), err)
+		}
+		for version, want := range map[string]string{"1": "SELECT 0;\n", "6": pairs[4*5+3], "7": pairs[4*6+3], "150": pairs[4*149+3]} {
+			var down string
+			if err := db.QueryRowContext(t.Context(), "SELECT down_sql FROM buffkit_migrations WHERE version = '"+version+"'").Scan(&down); err != nil || down != want {
+				t.Errorf("the script of %s has %d bytes, want %d: %v", version, len(down), len(want), err)
+			}
+		}
+		if n := number(t, db, "SELECT count(*) FROM buffkit_migrations WHERE down_sql IS NULL"); n != 1 {
+			t.Errorf("%d have no script", n)
+		}
+	})
+}
+
+// The time is the bubble's: each statement takes 20 s of the 30 s that one may, and there are several.
+func TestABaselineMayTakeLongerThanOneStatement(t *testing.T) {
+	t.Parallel()
+	driverName, dsn := onSQLite.fresh(t)
+	synctest.Test(t, func(t *testing.T) {
+		inserted := 0
+		w := &wire{before: func(_ int64, query string) {
+			if strings.HasPrefix(query, "INSERT INTO \"main\".\"buffkit_migrations\" ") {
+				inserted++
+				time.Sleep(20 * time.Second)
+			}
+		}}
+		db, err := w.open(driverName, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		var pairs []string
+		for i := range 200 {
+			pairs = append(pairs, fmt.Sprintf("%d_x.up.sql", i+1), "SELECT 1;")
+		}
+		if err := migrator(t, onSQLite, db, of(files(pairs...))).Baseline(t.Context(), migrate.Ref{Version: "200"}); err != nil || inserted < 2 {
+			t.Errorf("%d statements: %v", inserted, err)
 		}
 	})
 }
