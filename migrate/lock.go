@@ -99,7 +99,7 @@ func (m *Migrator) acquire(ctx context.Context, l *ledger, conn *connection, lea
 }
 
 // try takes the lock, or doesn't. Runners with a lease and those with locks of the session's keep each other out too: whoever has taken the lease looks for
-// a connection that works, and a connection that is to work looks for a lease (run.connect). So of two who come at once at least one sees the other.
+// the others' locks, and a connection that is to work looks for a lease (run.connect). So of two who come at once at least one sees the other.
 func (k *lock) try(ctx context.Context, q querier) (bool, error) {
 	if k.lease == nil {
 		return k.m.server.tryLock(ctx, q, lockName{k.l.table, "run"})
@@ -108,10 +108,29 @@ func (k *lock) try(ctx context.Context, q querier) (bool, error) {
 	if !ok || err != nil {
 		return false, err
 	}
-	if h, err := k.working(ctx, q); h != nil || err != nil {
-		return false, errors.Join(err, k.lease.release(ctx, q))
+	if h, err := k.session(ctx, q); h != nil || err != nil {
+		bounded, cancel := own(ctx) // it may have ended meanwhile, and others would wait until the lease is over
+		defer cancel()
+		return false, errors.Join(err, k.lease.release(bounded, q))
 	}
 	return true, nil
+}
+
+// session says who has locks of the session's: a runner, which may have no connection that works for a moment, or else such a connection that a killed
+// one has left. It returns nil if nobody has.
+func (k *lock) session(ctx context.Context, q querier) (*Holder, error) {
+	h, err := k.m.server.holder(ctx, q, lockName{k.l.table, "run"})
+	if err != nil {
+		return nil, err
+	}
+	work, err := k.working(ctx, q)
+	if h == nil || err != nil {
+		return work, err
+	}
+	if work != nil {
+		h.Statement, h.Running = work.Statement, work.Running
+	}
+	return h, nil
 }
 
 // working says who has the lock of the connection that works; nil if nobody has.
@@ -125,16 +144,8 @@ func (k *lock) holder(ctx context.Context, q querier) (*Holder, error) {
 		if h, err := k.lease.holder(ctx, q); h != nil || err != nil {
 			return h, err
 		}
-		return k.working(ctx, q)
 	}
-	h, err := k.m.server.holder(ctx, q, lockName{k.l.table, "run"})
-	if err != nil || h == nil {
-		return h, err
-	}
-	if work, err := k.working(ctx, q); err == nil && work != nil {
-		h.Statement, h.Running = work.Statement, work.Running
-	}
-	return h, nil
+	return k.session(ctx, q)
 }
 
 // How often the lock is asked for, and how often the wait is told.
@@ -149,6 +160,9 @@ func (m *Migrator) poll(ctx context.Context, try func() (bool, error), holder fu
 	begun, told := time.Now(), time.Time{}
 	for p := newPause(firstPoll, lastPoll); ; {
 		ok, err := try()
+		if err != nil && ctx.Err() != nil {
+			err = errors.Join(ended(ctx), err) // of a connection that was closed for it
+		}
 		if err != nil {
 			return fmt.Errorf("migrate: take the lock: %w", advised(m.server, err))
 		}

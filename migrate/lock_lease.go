@@ -75,19 +75,32 @@ func (s *lease) good(token, runner string, until, left int64) bool {
 	return left > 0 && !s.stale(token, until) && !gone(token, runner, s.m.runner)
 }
 
-// isHeld tells whether a runner has the lease now.
-func (s *lease) isHeld(ctx context.Context, q querier) (bool, error) {
+// exists tells whether there is a table for leases.
+func (s *lease) exists(ctx context.Context, q querier) (bool, error) {
 	columns, err := s.l.columns(ctx, q, s.l.schema, s.l.plain+"_lock")
-	if err != nil || len(columns) == 0 {
-		return false, err
+	return len(columns) > 0, err
+}
+
+// isFree tells whether no runner has the lease. One that is over it takes away: its owner may be suspended, or in a long transaction, and must not renew
+// it while another works.
+func (s *lease) isFree(ctx context.Context, q querier) (bool, error) {
+	if exists, err := s.exists(ctx, q); err != nil || !exists {
+		return err == nil, err
 	}
 	var token, runner string
 	var until, left int64
-	err = q.QueryRowContext(ctx, "SELECT token, runner, until_us, until_us - "+s.l.clock()+" FROM "+s.l.lease+" WHERE id = 1").Scan(&token, &runner, &until, &left)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+	err := q.QueryRowContext(ctx, "SELECT token, runner, until_us, until_us - "+s.l.clock()+" FROM "+s.l.lease+" WHERE id = 1").Scan(&token, &runner, &until, &left)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return true, nil
+	case err != nil || s.good(token, runner, until, left):
+		return false, err
 	}
-	return err == nil && s.good(token, runner, until, left), err
+	n, err := s.l.exec(ctx, q, "DELETE FROM "+s.l.lease+" WHERE id = 1 AND token = ? AND until_us = ?", token, until)
+	if err != nil && s.m.server.judge(err).busy {
+		return false, nil // its owner has renewed it in a transaction that is open
+	}
+	return n == 1, err
 }
 
 // try takes the lease if it is free, over, or of a process of this machine that is gone.
@@ -176,11 +189,18 @@ func (s *lease) keep(k *lock) {
 				return
 			case <-tick.C:
 			}
-			if err := k.use(func(q querier) error { return s.renew(ctx, q) }); err != nil && ctx.Err() == nil {
+			if err := k.use(func(q querier) error { return s.renewSoon(ctx, q) }); err != nil && ctx.Err() == nil {
 				s.m.log.WarnContext(ctx, "migrate: the lease couldn't be renewed", "err", err)
 			}
 		}
 	})
+}
+
+// renewSoon doesn't wait for a dead network for longer than it is to the next time.
+func (s *lease) renewSoon(ctx context.Context, q querier) error {
+	bounded, cancel := context.WithTimeout(ctx, leaseTime/3)
+	defer cancel()
+	return s.renew(bounded, q)
 }
 
 func (s *lease) stop() {
@@ -190,7 +210,16 @@ func (s *lease) stop() {
 	s.running.Wait()
 }
 
+// release gives the lease back, on any connection if this one is broken, as some are when a context has ended.
 func (s *lease) release(ctx context.Context, q querier) error {
+	err := s.remove(ctx, q)
+	if err != nil && s.m.server.cancels() { // else there may be one connection alone
+		err = s.remove(ctx, s.m.db)
+	}
+	return err
+}
+
+func (s *lease) remove(ctx context.Context, q querier) error {
 	return s.m.patiently(ctx, func() error {
 		_, err := s.l.exec(ctx, q, "DELETE FROM "+s.l.lease+" WHERE id = 1 AND token = ?", s.token)
 		return err

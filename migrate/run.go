@@ -135,7 +135,7 @@ func (r *run) tryWork(ctx context.Context) (bool, error) {
 	if !ok || err != nil {
 		return false, err
 	}
-	if leased, err := r.leases.isHeld(ctx, r.conn); leased || err != nil {
+	if free, err := r.leases.isFree(ctx, r.conn); !free || err != nil {
 		return false, errors.Join(err, r.m.server.unlock(ctx, r.conn, name))
 	}
 	return true, nil
@@ -143,10 +143,12 @@ func (r *run) tryWork(ctx context.Context) (bool, error) {
 
 // inTheWay says who keeps tryWork from the lock: one with a lease, or a connection of a runner that is gone.
 func (r *run) inTheWay(ctx context.Context) (*Holder, error) {
-	if leased, err := r.leases.isHeld(ctx, r.conn); err != nil {
+	if exists, err := r.leases.exists(ctx, r.conn); err != nil {
 		return nil, err
-	} else if leased {
-		return r.leases.holder(ctx, r.conn)
+	} else if exists {
+		if h, err := r.leases.holder(ctx, r.conn); h != nil || err != nil {
+			return h, err
+		}
 	}
 	h, err := r.lock.working(ctx, r.conn)
 	if h != nil {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -183,6 +184,113 @@ func TestALeaseAndALockOfTheSessionsKeepEachOtherOut(t *testing.T) {
 			if err := <-h.err; err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// A runner with a lease is suspended for longer than that lasts, and wakes up while one with a session's lock works.
+func TestALeaseThatIsOverStaysOverWhileAnotherWorks(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		provesAtEnd(t, on, "the lease is over, and another works without one")
+		driverName, dsn := on.fresh(t)
+		works, wakes, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		other := of(twoTables)
+		other.Lock = migrate.SessionLock
+		other.Hooks.Began = func(*migrate.Step) {
+			close(works)
+			<-wakes
+		}
+		m := migrator(t, on, openDB(t, driverName, dsn), other)
+		leased := of(twoTables)
+		leased.Lock = migrate.LeaseLock
+		leased.Hooks.Ended = func(s *migrate.Step, _ migrate.StepResult, _ error) {
+			if s.Ref.Version != "1" {
+				return
+			}
+			mustExec(t, openDB(t, driverName, dsn), "UPDATE buffkit_migrations_lock SET until_us = 1")
+			go func() {
+				_, err := m.Up(context.Background())
+				ended <- err
+			}()
+			<-works
+		}
+		_, err := migrator(t, on, openDB(t, driverName, dsn), leased).Up(t.Context())
+		close(wakes)
+		if !errors.Is(err, migrate.ErrLockLost) {
+			t.Errorf("the one that woke up: %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("the other: %v", err)
+		}
+		if !has(t, openDB(t, driverName, dsn), "teams") {
+			t.Error("the second migration wasn't applied")
+		}
+	})
+}
+
+// Between two steps a runner may change its connection, and has no lock for the work then.
+func TestNoLeaseComesBetweenTheStepsOfARunner(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		driverName, dsn := on.fresh(t)
+		set := "SET SESSION sql_mode = '';\n"
+		if on.dialect == dialect.Postgres {
+			set = "SET search_path = public;\n"
+		}
+		fsys := files("1_a.up.sql", "-- no-transaction\n"+set+"CREATE TABLE a (n int);\n", "2_b.up.sql", "CREATE TABLE b (n int);\n")
+		next := of(fsys)
+		next.Lock, next.LockWait = migrate.LeaseLock, -1
+		intruder := migrator(t, on, openDB(t, driverName, dsn), next)
+		var behind atomic.Bool
+		tried := 0
+		w := &wire{before: func(_ int64, query string) {
+			if !behind.Load() {
+				return
+			}
+			tried++
+			if res, err := intruder.Up(t.Context()); err == nil && len(res.Steps) > 0 {
+				t.Errorf("before %q another runner got in", query)
+			} else if err != nil && !errors.Is(err, migrate.ErrLocked) {
+				t.Errorf("before %q: %v", query, err)
+			}
+		}}
+		db, err := w.open(driverName, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		opts := of(fsys)
+		opts.Lock = migrate.SessionLock
+		opts.Hooks.Ended = func(s *migrate.Step, _ migrate.StepResult, _ error) { behind.Store(s.Ref.Version == "1") }
+		if _, err := migrator(t, on, db, opts).Up(t.Context()); err != nil || tried < 5 {
+			t.Errorf("%v, tried %d times", err, tried)
+		}
+	})
+}
+
+func TestAStopWhileTheLeaseIsTakenLeavesNone(t *testing.T) {
+	overNetwork(t, func(t *testing.T, on target) {
+		driverName, dsn := on.fresh(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		stopped := false
+		w := &wire{before: func(_ int64, query string) {
+			if strings.Contains(query, "pg_locks") || strings.Contains(query, "IS_USED_LOCK") {
+				stopped = true
+				cancel()
+			}
+		}}
+		db, err := w.open(driverName, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		opts := of(twoTables)
+		opts.Lock = migrate.LeaseLock
+		if _, err := migrator(t, on, db, opts).Up(ctx); !stopped || !errors.Is(err, context.Canceled) {
+			t.Errorf("stopped: %v; %v", stopped, err)
+		}
+		if n := number(t, openDB(t, driverName, dsn), "SELECT count(*) FROM buffkit_migrations_lock"); n != 0 {
+			t.Error("the lease is left, and the next runner would wait for it")
 		}
 	})
 }
