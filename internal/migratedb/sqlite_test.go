@@ -173,6 +173,31 @@ func TestTheJournalIsKeptBetweenManyMigrationsAndNotBehindThem(t *testing.T) {
 	}
 }
 
+func TestTheJournalOfALargeMigrationIsCutOffBehindIt(t *testing.T) {
+	t.Parallel()
+	driverName, dsn := onSQLite.fresh(t)
+	db := openDB(t, driverName, dsn)
+	db.SetMaxOpenConns(1)
+	pairs := append(dozen(), "13_large.up.sql", "CREATE TABLE large (n int, t text);\nWITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 4000)"+
+		" INSERT INTO large SELECT x, hex(zeroblob(400)) FROM c;\n", "14_change.up.sql", "UPDATE large SET n = n + 1;\n")
+	var size int64
+	opts := of(files(pairs...))
+	opts.Hooks.Ended = func(s *migrate.Step, _ migrate.StepResult, _ error) {
+		if info, err := os.Stat(strings.TrimPrefix(dsn, "file:") + "-journal"); s.Ref.Version == "14" && err == nil {
+			size = info.Size()
+		}
+	}
+	if _, err := migrator(t, onSQLite, db, opts).Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if size == 0 || size > 1<<20 {
+		t.Errorf("%d bytes are kept", size)
+	}
+	if limit := text(t, db, "PRAGMA journal_size_limit"); limit != "-1" {
+		t.Errorf("the connection goes back with a limit of %s", limit)
+	}
+}
+
 func TestAfterKillMinus9AmongManyMigrationsTheNextUpFinishes(t *testing.T) {
 	t.Parallel()
 	folder := inFolder(t, dozen()...)
