@@ -64,6 +64,10 @@ func Load(fsys fs.FS, d dialect.Dialect, opts *Options) ([]Migration, error) {
 		if entry.IsDir() || base[0] == '.' || !strings.EqualFold(path.Ext(base), ".sql") {
 			continue
 		}
+		if entry.Type()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) != 0 {
+			l.fail(base, "it isn't a file, but a pipe, a socket or a device", "remove it") // to open a pipe would wait for ever
+			continue
+		}
 		f, err := parseFilename(base)
 		if err != nil {
 			l.errs = append(l.errs, err)

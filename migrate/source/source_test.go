@@ -305,6 +305,24 @@ func (f failing) Open(name string) (fs.File, error) {
 	return nil, fs.ErrPermission
 }
 
+// To open a pipe would wait for ever.
+func TestWhatIsNoFileIsAnErrorAndIsntOpened(t *testing.T) {
+	t.Parallel()
+	fsys := fstest.MapFS{"1_a.up.sql": {Mode: fs.ModeNamedPipe}}
+	if _, err := source.Load(neverOpens{fsys}, dialect.SQLite, nil); err == nil || !strings.Contains(err.Error(), "1_a.up.sql: it isn't a file") {
+		t.Errorf("%v", err)
+	}
+}
+
+type neverOpens struct{ fstest.MapFS }
+
+func (f neverOpens) Open(name string) (fs.File, error) {
+	if name == "." {
+		return f.MapFS.Open(name)
+	}
+	panic("it was opened: " + name)
+}
+
 func TestAFileThatCantBeReadIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"1_a.up.sql", "1_a.sql"} {
