@@ -46,7 +46,7 @@ type migrateFlags struct {
 	appPolicy  string
 	monitor    bool
 	noFiles    bool   // the command needs no migrations
-	looks      bool   // the command changes nothing, as with dryRun
+	looks      bool   // the command makes no database, as with dryRun
 	absent     string // the file of SQLite that isn't there, after open
 }
 
@@ -78,7 +78,8 @@ Databases:
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: notEmpty,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := cmd.PersistentFlags()
 	f.add(flags)
@@ -92,6 +93,16 @@ Databases:
 		a.migrateValidate(&f), a.migrateLint(&f), a.migrateBaseline(&f), a.migrateAdopt(&f), a.migrateRepair(&f), a.migrateWait(&f),
 		a.migrateCreate(&f), a.migrateDump(&f), a.migrateSquash(&f), a.migrateStats(&f))
 	return cmd
+}
+
+// notEmpty refuses what a variable that isn't set makes of a flag: without --to everything would run, and without --database it might be on another one.
+func notEmpty(cmd *cobra.Command, _ []string) error {
+	for _, name := range []string{"to", "database"} {
+		if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed && flag.Value.String() == "" {
+			return usagef("--%s is empty: say which, or leave the flag out", name)
+		}
+	}
+	return nil
 }
 
 // add adds the flags that seeds have too.
@@ -286,12 +297,18 @@ func toolOf(formats map[string]adopt.Tool, source string) adopt.Tool {
 	return formats[""]
 }
 
-// openFolder takes FOLDER or NAME=FOLDER.
-func openFolder(dir string) (name string, fsys fs.FS, err error) {
-	name, folder, named := strings.Cut(dir, "=")
-	if !named {
-		name, folder = "", dir
+// named reads FOLDER or NAME=FOLDER.
+func named(dir string) (name, folder string) {
+	name, folder, ok := strings.Cut(dir, "=")
+	if !ok {
+		return "", dir
 	}
+	return name, folder
+}
+
+// openFolder opens FOLDER or NAME=FOLDER.
+func openFolder(dir string) (name string, fsys fs.FS, err error) {
+	name, folder := named(dir)
 	info, err := os.Stat(folder)
 	switch {
 	case err != nil:
@@ -406,10 +423,11 @@ func (a *app) runGoal(ctx context.Context, f *migrateFlags, goal migrate.Goal) e
 	if err != nil {
 		return err
 	}
+	f.looks = goal.Do != migrate.DoUp
 	return a.migrator(f, func(m *migrate.Migrator, _ *migrate.Options) error {
+		a.tellAbsent(f)
 		if f.dryRun {
 			plan, err := m.Plan(ctx, goal)
-			a.tellAbsent(f)
 			return a.printPlan(f, plan, err)
 		}
 		res, err := m.Run(ctx, goal)

@@ -71,7 +71,9 @@ func (a *app) adopt(ctx context.Context, f *migrateFlags, own *adoptFlags) error
 	case len(f.formats) > 0:
 		return a.convert(f, own)
 	}
+	f.looks = true
 	return f.open(func(db *sql.DB, d dialect.Dialect) error {
+		a.tellAbsent(f)
 		dir, history, err := f.other(ctx, own, db, d)
 		if err != nil {
 			return err

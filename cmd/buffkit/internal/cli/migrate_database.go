@@ -30,7 +30,9 @@ func parseDatabase(text string) (databaseTarget, error) {
 	if !ok {
 		return databaseTarget{}, fmt.Errorf("the database's URL has no scheme: %w", errDatabase)
 	}
-	switch strings.ToLower(scheme) {
+	scheme = strings.ToLower(scheme)
+	text = scheme + ":" + rest
+	switch scheme {
 	case "sqlite", "sqlite3":
 		return parseSQLite(rest)
 	case "postgres", "postgresql":
@@ -47,20 +49,20 @@ func parseDatabase(text string) (databaseTarget, error) {
 }
 
 func parseSQLite(rest string) (databaseTarget, error) {
-	rest = strings.TrimPrefix(rest, "//")
+	rest = strings.TrimPrefix(strings.TrimPrefix(rest, "file:"), "//")
 	if rest == "" {
 		return databaseTarget{}, errors.New("sqlite: needs a file, as in sqlite:app.db")
 	}
 	if rest == ":memory:" {
 		return databaseTarget{}, errors.New("sqlite::memory: would be gone when the command ends: name a file, as in sqlite:app.db")
 	}
-	return databaseTarget{dialect.SQLite, "sqlite", "file:" + rest}, nil
+	return databaseTarget{dialect.SQLite, "sqlite", "file:" + strings.ReplaceAll(rest, "#", "%23")}, nil // what follows it would be left out
 }
 
 // absent is the name of a SQLite database whose folder is there and whose file isn't; "" for all else, names that are written with escapes among it.
 func (t databaseTarget) absent() string {
 	path, _, _ := strings.Cut(strings.TrimPrefix(t.dsn, "file:"), "?")
-	if t.dialect != dialect.SQLite || strings.ContainsAny(path, "%#") {
+	if t.dialect != dialect.SQLite || strings.Contains(path, "%") {
 		return ""
 	}
 	folder, err := os.Stat(filepath.Dir(path))

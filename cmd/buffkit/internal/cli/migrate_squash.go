@@ -95,10 +95,7 @@ func (f *migrateFlags) refuseTool(wanted string) error {
 		return err
 	}
 	for i, dir := range f.dirs {
-		name, _, named := strings.Cut(dir, "=")
-		if !named {
-			name = ""
-		}
+		name, _ := named(dir)
 		tool := toolOf(formats, name)
 		if of := cmp.Or(name, migrate.DefaultSource); tool != "" && (of == wanted || wanted == "" && i == 0) {
 			return usagef("the files of %s are those of %s, and a squash is one of ours: write them as our own files first: buffkit migrate adopt --format %s --write NEWFOLDER",

@@ -186,7 +186,11 @@ them from before. The ledger must not know anything of that source yet.`,
 			if err != nil {
 				return err
 			}
+			f.looks = true
 			return a.migrator(f, func(m *migrate.Migrator, opts *migrate.Options) error {
+				if f.absent != "" {
+					return fmt.Errorf("%s isn't there, and a baseline is for a database that has what the migrations make: give the right name, or run up", f.absent)
+				}
 				if err := m.Baseline(cmd.Context(), r); err != nil {
 					return err
 				}
@@ -224,7 +228,9 @@ another command says so, and how.`,
 			if needs := action == migrate.RepairDone || action == migrate.RepairNotDone; needs != (statement > 0) {
 				return usagef("--statement goes with --done and --not-done, and they with it")
 			}
+			f.looks = true
 			return a.migrator(f, func(m *migrate.Migrator, opts *migrate.Options) error {
+				a.tellAbsent(f)
 				if err := m.Repair(cmd.Context(), migrate.Repair{Ref: r, Action: action, Statement: statement}); err != nil {
 					return err
 				}
@@ -307,7 +313,8 @@ func (a *app) migrateCreate(f *migrateFlags) *cobra.Command {
 			if len(f.dirs) != 1 {
 				return usagef("say which folder: one --dir")
 			}
-			return a.createFiles(f, f.dirs[0], time.Now().UTC().Format("20060102150405")+"_"+name)
+			_, folder := named(f.dirs[0])
+			return a.createFiles(f, folder, time.Now().UTC().Format("20060102150405")+"_"+name)
 		}),
 	}
 }

@@ -51,6 +51,40 @@ func TestWhoOnlyLooksMakesNoFile(t *testing.T) {
 	}
 }
 
+// A mistaken name leaves no empty file behind.
+func TestWhoUndoesOrRepairsMakesNoFile(t *testing.T) {
+	t.Parallel()
+	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (n int);\n", "1_a.down.sql", "DROP TABLE a;\n")
+	path := strings.TrimPrefix(flags[3], "sqlite:")
+	for command, code := range map[string]int{"down": 0, "redo": 0, "reset --yes": 0, "repair 1 --forget": 1, "adopt --from goose": 1, "baseline 1": 1} {
+		r := migrateCommand(t, flags, strings.Fields(command)...)
+		if _, err := os.Stat(path); r.code != code || err == nil || !strings.Contains(r.stderr, path+" isn't there") {
+			t.Errorf("%q: %d %s, and the file: %v", command, r.code, r.stderr, err)
+		}
+	}
+}
+
+func TestWhateverAFileIsCalledIsItsName(t *testing.T) {
+	t.Parallel()
+	folder, _ := migrations(t, "1_a.up.sql", "CREATE TABLE a (n int);\n")
+	for _, name := range []string{"a#b.db", "100%.db", "with space.db"} {
+		path := filepath.Join(t.TempDir(), name)
+		migrateCommand(t, nil, "up", "--dir", folder, "--database", "sqlite:"+path).want(t, 0)
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestANewMigrationGoesIntoTheFolderOfItsSource(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "auth")
+	r := run(t, "", "migrate", "create", "users", "--dir", "auth="+folder)
+	if r.want(t, 0); !strings.HasPrefix(r.stdout, folder) {
+		t.Errorf("%q", r.stdout)
+	}
+}
+
 func TestFromNothingToAMigratedDatabase(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "new")
@@ -242,6 +276,9 @@ func TestWrongUsageOfMigrate(t *testing.T) {
 		{"repair of nothing", "repair 1 " + strings.Join(flags, " "), "checksum"},
 		{"repair without a statement", "repair 1 --done " + strings.Join(flags, " "), "--statement"},
 		{"no such command", "sideways", "unknown command"},
+		{"up to a variable that isn't set", "up --to= " + strings.Join(flags, " "), "--to is empty"},
+		{"down to one", "down --to= " + strings.Join(flags, " "), "--to is empty"},
+		{"a database that isn't set", "up --database= --dir " + flags[1], "--database is empty"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

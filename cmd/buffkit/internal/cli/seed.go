@@ -30,6 +30,7 @@ The ledger doesn't see that tables were emptied, or undone and made anew by buff
   buffkit seed --env development --database sqlite:app.db --dry-run
   buffkit seed --env development --database sqlite:app.db --again
   buffkit seed 20260102 --env production --database "$DATABASE_URL"`,
+		PreRunE: notEmpty,
 		RunE: a.run(func(cmd *cobra.Command, args []string) error {
 			opts, err := a.seedOptions(&f, dir, args)
 			if err != nil {
