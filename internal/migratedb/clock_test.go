@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/buffkit/buffkit/migrate"
@@ -64,23 +65,26 @@ func TestRunnersWhoseClocksAreHoursOffApplyOnce(t *testing.T) {
 	})
 }
 
-// A killed runner of another machine has left a lease that ends in five hours.
+// A killed runner of another machine has left a lease that ends in five hours. The time is the bubble's.
 func TestALeaseFromAClockThatIsAheadEndsAllTheSame(t *testing.T) {
 	t.Parallel()
 	provesAtEnd(t, onSQLite, "a lease that a clock which is ahead has left")
-	db := onSQLite.open(t)
-	m := migrator(t, onSQLite, db, of(twoTables))
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	mustExec(t, db, "INSERT INTO buffkit_migrations_lock VALUES (1, 'x', 'elsewhere:17', 0, CAST((julianday('now', '+5 hours') - 2440587.5) * 86400000000.0 AS INTEGER))")
-	begun := time.Now()
-	opts := of(twoTables)
-	opts.LockWait = 5 * time.Minute
-	if _, err := migrator(t, onSQLite, db, opts).Down(t.Context(), 1); err != nil {
-		t.Error(err)
-	}
-	if waited := time.Since(begun); waited < 29*time.Second || waited > 2*time.Minute {
-		t.Errorf("it waited for %v", waited)
-	}
+	driverName, dsn := onSQLite.fresh(t)
+	synctest.Test(t, func(t *testing.T) {
+		db := openDB(t, driverName, dsn)
+		m := migrator(t, onSQLite, db, of(twoTables))
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		mustExec(t, db, "INSERT INTO buffkit_migrations_lock VALUES (1, 'x', 'elsewhere:17', 0, CAST((julianday('now', '+5 hours') - 2440587.5) * 86400000000.0 AS INTEGER))")
+		begun := time.Now()
+		opts := of(twoTables)
+		opts.LockWait = 5 * time.Minute
+		if _, err := migrator(t, onSQLite, db, opts).Down(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+		if waited := time.Since(begun); waited < 30*time.Second || waited > 31*time.Second {
+			t.Errorf("it waited for %v", waited)
+		}
+	})
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/buffkit/buffkit/internal/servers"
 	"github.com/buffkit/buffkit/migrate"
@@ -220,7 +219,7 @@ func TestWaitEndsWhenTheDatabaseAnswersAndAtOnceWhenItNeverWill(t *testing.T) {
 			t.Error(err)
 		}
 		wrong := strings.Replace(dsn, "/test", "/nosuch", 1)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		err := migrator(t, on, openDB(t, driverName, wrong), of(twoTables)).Wait(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -278,7 +277,7 @@ func TestAWrongPasswordEndsWaitAtOnceAndIsntShown(t *testing.T) {
 			}
 			mustExec(t, db, "GRANT ALL ON "+name+".* TO "+user+"@'%'", "GRANT ALL ON "+name+".* TO "+user+"@localhost")
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		if err := migrator(t, on, openDB(t, driverName, wrongly(t, on, dsn, user, right)), of(twoTables)).Wait(ctx); err != nil {
 			t.Errorf("the right password: %v", err)

@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("FAIL: write the matrix:", err)
 		code = 1
 	}
-	if left := leaktest.Leftover(5 * time.Second); code == 0 && len(left) > 0 {
+	if left := leaktest.Leftover(time.Minute); code == 0 && len(left) > 0 {
 		fmt.Printf("FAIL: %d goroutines are left:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
 		code = 1
 	}
@@ -150,7 +150,7 @@ var (
 	}, wipeMySQL}
 )
 
-var wipeMySQL = []string{"DROP TABLE IF EXISTS t, u, buffkit_migrations, buffkit_migrations_journal"}
+var wipeMySQL = []string{"DROP TABLE IF EXISTS t, u, users, buffkit_migrations, buffkit_migrations_journal"}
 
 func freshMySQL(t *testing.T, dsn func(database string) string) string {
 	t.Helper()

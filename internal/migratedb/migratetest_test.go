@@ -117,13 +117,20 @@ func TestParityFindsTablesThatDifferBetweenDialects(t *testing.T) {
 	}
 }
 
-// opener opens new databases of a target; SQLite's are files of the test's.
+// opener opens empty databases of a target: files of SQLite, and the same one of a server again and again.
 func opener(t *testing.T, on target) (open func() (*sql.DB, error), count *int) {
 	count = new(int)
+	var driver, dsn string
 	return func() (*sql.DB, error) {
 		*count++
-		driver, dsn := on.fresh(t)
-		return sql.Open(driver, dsn)
+		if dsn == "" || on.wipe == nil {
+			driver, dsn = on.fresh(t)
+		}
+		db, err := sql.Open(driver, dsn)
+		if err == nil {
+			mustExec(t, db, on.wipe...)
+		}
+		return db, err
 	}, count
 }
 

@@ -79,7 +79,7 @@ func TestTheWaitForALockIsNoted(t *testing.T) {
 		t.Fatal(err)
 	}
 	opts := of(files("1_name.up.sql", "ALTER TABLE users ADD COLUMN name text;"))
-	opts.LockTimeout = 400 * time.Millisecond
+	opts.LockTimeout = 2 * time.Second // within which the blocker is to be seen
 	var blocked atomic.Bool
 	opts.Hooks.Watching = func(w migrate.Watch) { blocked.Store(blocked.Load() || len(w.Blockers) > 0) }
 	opts.Hooks.Retrying = func(migrate.Retry) { _ = tx.Rollback() }

@@ -161,19 +161,19 @@ func TestWhatTheSplitterSendsIsAStatementToTheServer(t *testing.T) {
 
 func sendCase(t *testing.T, on target, db *sql.DB, c corpusCase) (sent int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	conn, err := db.Conn(ctx)
+	conn, err := db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // some wait for ever
+	defer cancel()
 	defer func() {
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // with all that was set on it
 		_ = conn.Close()
 	}()
 	for option, mode := range map[string]string{"ansi": "ANSI_QUOTES", "nobackslash": "NO_BACKSLASH_ESCAPES"} {
 		if slices.Contains(strings.Fields(c.options), option) {
-			if _, err := conn.ExecContext(ctx, "SET sql_mode = '"+mode+"'"); err != nil {
+			if _, err := conn.ExecContext(t.Context(), "SET sql_mode = '"+mode+"'"); err != nil {
 				t.Fatal(err)
 			}
 		}

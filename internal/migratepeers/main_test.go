@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 			code = 1
 		}
 	}
-	if left := leaktest.Leftover(5 * time.Second); code == 0 && len(left) > 0 {
+	if left := leaktest.Leftover(time.Minute); code == 0 && len(left) > 0 {
 		fmt.Printf("FAIL: %d goroutines are left:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
 		code = 1
 	}

@@ -168,7 +168,8 @@ func TestNode(t *testing.T) {
 	mustDo(t, err)
 	driver := map[dialect.Dialect]string{dialect.Postgres: "pgx", dialect.SQLite: "sqlite", dialect.MySQL: "mysql", dialect.MariaDB: "mysql"}[d]
 	store := openStore(t, target{dialect: d}, driver, os.Getenv(childDSN))
-	mustDo(t, store.Restore(t.Context(), "child", time.Second, nil))
+	const alive = 5 * time.Second // in which a slow machine goes round once
+	mustDo(t, store.Restore(t.Context(), "child", alive, nil))
 	for {
 		var claims []sessionstore.Claim
 		var leaves []sessionstore.Leave
@@ -179,7 +180,7 @@ func TestNode(t *testing.T) {
 		_, err := store.Connect(t.Context(), "child", claims)
 		mustDo(t, err)
 		mustDo(t, store.Leave(t.Context(), "child", leaves[:50]))
-		mustDo(t, store.Beat(t.Context(), "child", time.Second))
+		mustDo(t, store.Beat(t.Context(), "child", alive))
 		fmt.Println("a round")
 	}
 }

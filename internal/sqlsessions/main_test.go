@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	code = max(code, stopServers())
-	if left := leaktest.Leftover(5 * time.Second); code == 0 && len(left) > 0 {
+	if left := leaktest.Leftover(time.Minute); code == 0 && len(left) > 0 {
 		fmt.Printf("FAIL: %d goroutines are left:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
 		code = 1
 	}
@@ -189,7 +189,7 @@ func eventually(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(30 * time.Second); !so(); <-tick.C {
+	for deadline := time.Now().Add(3 * time.Minute); !so(); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatal("too late: ", what)
 		}
