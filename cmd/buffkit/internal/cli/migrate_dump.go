@@ -31,6 +31,9 @@ It needs neither the migrations nor pg_dump or mysqldump. What can't be written 
 		Args: noArgs,
 		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
 			return a.withoutFiles(f, func(m *migrate.Migrator) error {
+				if f.absent != "" && output != "" {
+					return fmt.Errorf("nothing is written to %s, since the database has nothing", output)
+				}
 				var text strings.Builder // whole before the file is touched
 				omitted, err := m.Dump(cmd.Context(), &text)
 				if err != nil {

@@ -7,6 +7,18 @@ import (
 	"testing"
 )
 
+// A mistaken name must not take the place of the schema that was kept.
+func TestADumpOfWhatIsntThereOverwritesNothing(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	put(t, folder, "schema.sql", "CREATE TABLE kept (n int);")
+	kept := filepath.Join(folder, "schema.sql")
+	run(t, "", "migrate", "dump", "--database", "sqlite:"+filepath.Join(folder, "absent.db"), "--output", kept).want(t, 1, "absent.db isn't there", "nothing is written")
+	if text := readFile(t, kept); text != "CREATE TABLE kept (n int);" {
+		t.Errorf("%q", text)
+	}
+}
+
 func TestADumpIsExecutedOnAnEmptyDatabase(t *testing.T) {
 	t.Parallel()
 	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (n int);\nINSERT INTO a VALUES (1);\nCREATE INDEX a_n ON a (n);\nPRAGMA user_version = 3;\n")
