@@ -2,10 +2,13 @@ package sqlsessions
 
 import (
 	"database/sql"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +26,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		if err := f.Value.Set(strconv.Itoa(4 * runtime.GOMAXPROCS(0))); err != nil { // most of the time they wait for servers
+			panic(err)
+		}
+	}
 	if err := mysql.SetLogger(&mysql.NopLogger{}); err != nil { // it would tell each connection that a test kills
 		panic(err)
 	}
