@@ -239,12 +239,12 @@ func (r *repeat) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A file of 100 MB takes the memory of its longest statement.
+// However large a file is, it takes the memory of its longest statement.
 func TestALargeFileTakesLittleMemory(t *testing.T) { // not parallel: it measures
 	const statement = "INSERT INTO t (a, b) VALUES (1, 'it''s; so');\n"
-	size := 100_000_000
+	size := 30_000_000 // more than it may take; the race detector makes the lexer slow
 	if testing.Short() {
-		size /= 20
+		size /= 6
 	}
 	size -= size % len(statement)
 	var before, now, most runtime.MemStats
@@ -255,7 +255,7 @@ func TestALargeFileTakesLittleMemory(t *testing.T) { // not parallel: it measure
 		if err != nil || len(s.SQL) != len(statement)-2 {
 			t.Fatal(s.SQL, err)
 		}
-		if count++; count%200_000 == 0 {
+		if count++; count%100_000 == 0 {
 			runtime.ReadMemStats(&now)
 			most.HeapInuse = max(most.HeapInuse, now.HeapInuse)
 		}
