@@ -50,10 +50,15 @@ func parseDatabase(text string) (databaseTarget, error) {
 
 func parseSQLite(rest string) (databaseTarget, error) {
 	rest = strings.TrimPrefix(strings.TrimPrefix(rest, "file:"), "//")
-	if rest == "" {
+	path, query, _ := strings.Cut(rest, "?")
+	if path == "" {
 		return databaseTarget{}, errors.New("sqlite: needs a file, as in sqlite:app.db")
 	}
-	if rest == ":memory:" {
+	params, err := url.ParseQuery(query)
+	if err != nil {
+		return databaseTarget{}, fmt.Errorf("the parameters behind the ? of sqlite:FILE: %w", err)
+	}
+	if path == ":memory:" || params.Get("mode") == "memory" || params.Get("vfs") == "memdb" {
 		return databaseTarget{}, errors.New("sqlite::memory: would be gone when the command ends: name a file, as in sqlite:app.db")
 	}
 	return databaseTarget{dialect.SQLite, "sqlite", "file:" + strings.ReplaceAll(rest, "#", "%23")}, nil // what follows it would be left out
