@@ -24,6 +24,7 @@ func (r *run) nodeFaults() []fault {
 		{"a node is cut from the server", 6, func() error { return r.onNode(r.cutOff) }},
 		{"a node's network swallows all", 3, func() error { return r.onNode(r.swallowed) }},
 		{"clients are cut", 8, r.clientsCut},
+		{"a node's clock jumps", 2, r.clockJumps},
 	}
 }
 
@@ -82,11 +83,25 @@ func (r *run) hung(m *member) error {
 	return m.signal(syscall.SIGCONT)
 }
 
-// outage is how long a network is away: mostly a moment, at most half a minute. In a short run it is short.
+// clockJumps sets the clock of the last node right for a while, if the node is there, and behind again.
+func (r *run) clockJumps() error {
+	m := r.fleet.members[nodes-1]
+	if m.config.Behind == 0 || r.fleet.setClock(m, 0) != nil {
+		return nil
+	}
+	defer r.ledger.happens("a node's clock jumps: %s, by %v and back", m.name, m.config.Behind)()
+	r.pause(100*time.Millisecond, 2*time.Second)
+	_ = r.fleet.setClock(m, m.config.Behind) // who was killed meanwhile has it so anyway
+	return nil
+}
+
+// outage is how long a network is away: once, and at most, half a minute, and mostly a moment. In a short run it is short.
 func (r *run) outage() time.Duration {
 	switch odds := r.n(20); {
 	case r.size.length == 0:
 		return 2 * time.Second
+	case r.size.length >= longRun && r.longest.CompareAndSwap(false, true):
+		return 30 * time.Second
 	case odds == 0:
 		return r.between(20*time.Second, 30*time.Second)
 	case odds < 5:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"sync"
@@ -150,12 +151,52 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// leadTo leads what nodes connect to from now on to another server.
+func (f *fleet) leadTo(addr string) {
+	for _, m := range f.members {
+		m.proxy.SetTarget(addr)
+	}
+}
+
 // settled waits until all nodes serve and follow the log.
 func (f *fleet) settled(ctx context.Context) error {
 	for _, m := range f.members {
 		if err := again(ctx, func() error { return m.healthy(ctx, f.http) }); err != nil {
 			return fmt.Errorf("%s doesn't come back: %w", m.name, err)
 		}
+	}
+	return nil
+}
+
+// clocks makes sure that each node's clock is as far behind as it was told, by the dates of its answers.
+func (f *fleet) clocks() error {
+	for _, m := range f.members {
+		asked := time.Now()
+		resp, err := f.http.Get("http://" + m.addr + "/healthz")
+		if err != nil {
+			return err
+		}
+		resp.Body.Close()
+		said, err := http.ParseTime(resp.Header.Get("Date"))
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		if at := said.Add(m.config.Behind); at.Before(asked.Truncate(time.Second)) || at.After(time.Now()) {
+			return fmt.Errorf("%s says that it is %v, and it is %v; its clock should be behind by %v", m.name, said, asked, m.config.Behind)
+		}
+	}
+	return nil
+}
+
+// setClock tells a node how far its clock shall be behind.
+func (f *fleet) setClock(m *member, behind time.Duration) error {
+	resp, err := f.http.PostForm("http://"+m.addr+"/clock", url.Values{"behind": {behind.String()}})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s sets no clock: %s", m.name, resp.Status)
 	}
 	return nil
 }

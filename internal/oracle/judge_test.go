@@ -408,7 +408,7 @@ func (w *walk) covers(g *toldGap, e *event) bool {
 
 // storedBy is when an event was stored at the latest. What nobody has answered may still be on its way.
 func storedBy(e *event) time.Duration {
-	if e.outcome == acknowledged {
+	if e.outcome == acknowledged || e.outcome == stored {
 		return e.ended
 	}
 	return math.MaxInt64

@@ -33,6 +33,7 @@ type nodeConfig struct {
 	Redis    string // the server's address, "" without
 	Postgres string // the database's URL, "" without
 	Topics   []string
+	Behind   time.Duration // its wall clock is behind that of the others; whole seconds
 	Drops    int // of the first events, so many, it loses every tenth on the way to the streams, to see that the judge notices
 }
 
@@ -79,11 +80,29 @@ func runNode(config string) int {
 	if err := json.Unmarshal([]byte(config), &n.config); err != nil {
 		panic(err)
 	}
+	if n.config.Behind != 0 {
+		if err := setClock(n.config.Behind); err != nil {
+			n.logger.Error("the clock can't be set", "error", err)
+			return 1
+		}
+	}
 	if err := n.serve(ctx); err != nil && ctx.Err() == nil {
 		n.logger.Error("the node ends", "error", err)
 		return 1
 	}
 	return 0
+}
+
+// setClock puts the clock behind by the seconds of a request.
+func (n *node) setClock(w http.ResponseWriter, r *http.Request) {
+	behind, err := time.ParseDuration(r.FormValue("behind"))
+	if err == nil {
+		err = setClock(behind)
+	}
+	n.logger.Info("the clock jumps", "behind", behind, "error", err)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
 }
 
 func (n *node) serve(ctx context.Context) error {
@@ -105,6 +124,7 @@ func (n *node) serve(ctx context.Context) error {
 	mux.Handle("GET /events", n.broker)
 	mux.HandleFunc("POST /publish", n.publish)
 	mux.HandleFunc("GET /healthz", n.healthz)
+	mux.HandleFunc("POST /clock", n.setClock)
 	server := &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelInfo)}
 	go func() { _ = server.Serve(listener) }()
 	<-ctx.Done()

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -18,20 +19,19 @@ func TestNothingIsLostSilentlyOnPostgreSQL(t *testing.T) {
 	runOn(t, startPostgres(t))
 }
 
-// postgres is a server that syncs every commit: nothing that it does may lose anything.
+// postgres is a server that syncs every commit: nothing but a failover to a standby that lacks the tail may lose anything. Its server changes during
+// faults alone, of which there is one at a time.
 type postgres struct{ server *servers.PostgresDB }
+
+var durable = []string{"fsync=on", "synchronous_commit=on"}
 
 func startPostgres(t *testing.T) *postgres {
 	t.Helper()
-	server, err := servers.PostgresWith("fsync=on", "synchronous_commit=on")
+	server, err := servers.PostgresWith(durable...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	stopAtTheEnd(t, server)
 	log, err := pglog.Open(t.Context(), server.URL(""), &pglog.Options{Migrate: true}) // once, for all nodes
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,17 @@ func startPostgres(t *testing.T) *postgres {
 	return &postgres{server}
 }
 
-func (p *postgres) target() string { return "127.0.0.1:" + strconv.Itoa(p.server.Port) }
+func stopAtTheEnd(t *testing.T, server *servers.PostgresDB) {
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (p *postgres) target() string { return addrOf(p.server) }
+
+func addrOf(server *servers.PostgresDB) string { return "127.0.0.1:" + strconv.Itoa(server.Port) }
 
 func (p *postgres) node(proxy string) nodeConfig {
 	u, err := url.Parse(p.server.URL(""))
@@ -61,6 +71,8 @@ func (p *postgres) faults(r *run) []fault {
 		{"PostgreSQL's backends are killed", 6, func() error { return p.terminated(r) }},
 		{"PostgreSQL is stopped at once", 4, func() error { return p.stopped(r) }},
 		{"PostgreSQL is restarted in order", 1, func() error { return p.restarted(r) }},
+		{"PostgreSQL fails over and loses the tail", 3, func() error { return p.failedOver(r, p.withoutTheTail) }},
+		{"PostgreSQL fails over and loses nothing", 2, func() error { return p.failedOver(r, p.withEverything) }},
 	}
 }
 
@@ -100,6 +112,98 @@ func (p *postgres) restarted(r *run) error {
 		return err
 	}
 	return p.server.Start()
+}
+
+// failedOver puts a standby in the server's stead, on the addresses that the nodes know. All nodes are whole meanwhile, as in that of Redis.
+func (p *postgres) failedOver(r *run, promote func(ctx context.Context, r *run, standby *servers.PostgresDB) error) error {
+	r.calm.Lock()
+	defer r.calm.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
+	defer cancel()
+	standby, err := p.server.Standby(durable...)
+	if err != nil {
+		return err
+	}
+	stopAtTheEnd(r.t, standby)
+	if err := r.fleet.settled(ctx); err != nil {
+		return err
+	}
+	if err := promote(ctx, r, standby); err != nil {
+		return err
+	}
+	old := p.server
+	p.server = standby
+	return old.Stop()
+}
+
+// withoutTheTail promotes the standby while the server goes on to acknowledge what the standby never gets.
+func (p *postgres) withoutTheTail(ctx context.Context, r *run, standby *servers.PostgresDB) error {
+	defer r.ledger.happens("PostgreSQL fails over and loses the tail")()
+	lost, over := r.ledger.loses()
+	defer over()
+	if err := p.inSync(ctx, standby); err != nil {
+		return err
+	}
+	if err := promoted(ctx, standby); err != nil {
+		return err
+	}
+	lost.sure.from = r.ledger.now()
+	r.pause(300*time.Millisecond, 1500*time.Millisecond)
+	r.swarm.cut(0.5) // these miss what comes last
+	r.pause(100*time.Millisecond, 300*time.Millisecond)
+	lost.sure.to = r.ledger.now()
+	r.fleet.leadTo(addrOf(standby))
+	if err := p.server.Crash(); err != nil {
+		return err
+	}
+	r.pause(2*time.Second, 2*time.Second) // a node that hasn't noticed yet is healthy, too
+	return r.fleet.settled(ctx)
+}
+
+// withEverything stops the server in order, which sends the standby all that it has: nobody may be told a gap.
+func (p *postgres) withEverything(ctx context.Context, r *run, standby *servers.PostgresDB) error {
+	defer r.ledger.happens("PostgreSQL fails over and loses nothing")()
+	if err := errors.Join(p.inSync(ctx, standby), p.server.Halt(), promoted(ctx, standby)); err != nil {
+		return err
+	}
+	r.fleet.leadTo(addrOf(standby))
+	return r.fleet.settled(ctx)
+}
+
+// inSync waits until a standby has all that the server has now.
+func (p *postgres) inSync(ctx context.Context, standby *servers.PostgresDB) error {
+	var has string
+	if err := ask(ctx, p.server, &has, "SELECT pg_current_wal_flush_lsn()::text"); err != nil {
+		return err
+	}
+	return again(ctx, func() error {
+		var synced bool
+		err := ask(ctx, standby, &synced, "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", has)
+		if err == nil && !synced {
+			err = errors.New("the standby isn't in sync")
+		}
+		return err
+	})
+}
+
+// promoted returns when a standby takes what is written.
+func promoted(ctx context.Context, standby *servers.PostgresDB) error {
+	var done bool
+	err := ask(ctx, standby, &done, "SELECT pg_promote()")
+	if err == nil && !done {
+		err = errors.New("the standby isn't promoted within a minute")
+	}
+	return err
+}
+
+// ask sends a query that has one value to a server.
+func ask(ctx context.Context, server *servers.PostgresDB, value any, query string, args ...any) error {
+	conn, err := pgx.Connect(ctx, server.URL(""))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return conn.QueryRow(ctx, query, args...).Scan(value)
 }
 
 func (p *postgres) healed(ctx context.Context) error {

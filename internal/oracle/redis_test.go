@@ -2,7 +2,6 @@ package oracle
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -141,12 +140,15 @@ func (p *redisPair) failedOver(r *run) error {
 	defer r.calm.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
 	defer cancel()
-	if err := errors.Join(p.inSync(ctx), r.fleet.settled(ctx)); err != nil {
+	if err := r.fleet.settled(ctx); err != nil {
 		return err
 	}
 	defer r.ledger.happens("Redis fails over and loses the tail")()
 	lost, over := r.ledger.loses()
 	defer over()
+	if err := p.inSync(ctx); err != nil {
+		return err
+	}
 	if _, err := p.replica.Do("REPLICAOF", "NO", "ONE"); err != nil {
 		return err
 	}
@@ -155,9 +157,7 @@ func (p *redisPair) failedOver(r *run) error {
 	r.swarm.cut(0.5) // these miss what comes last
 	r.pause(100*time.Millisecond, 300*time.Millisecond)
 	lost.sure.to = r.ledger.now()
-	for _, m := range r.fleet.members {
-		m.proxy.SetTarget(p.replica.Addr)
-	}
+	r.fleet.leadTo(p.replica.Addr)
 	if err := p.master.Kill(); err != nil {
 		return err
 	}

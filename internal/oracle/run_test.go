@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,8 @@ type run struct {
 	topics  []string
 	size    size
 
+	longest atomic.Bool // the longest outage has been
+
 	mu  sync.Mutex // guards what follows
 	rng *rand.Rand
 
@@ -56,6 +59,8 @@ const (
 	nodes        = 3
 	topicCount   = 20
 	rawClients   = 5 // one client of so many is no package client
+	clockBehind  = 10 * time.Second // that of the last node, where it can be set
+	longRun      = 3 * time.Minute  // has an outage of half a minute
 	settleWithin = 2 * time.Minute
 	retryWithin  = 30 * time.Second // of a batch with idempotency keys; they are known for five minutes
 )
@@ -115,12 +120,18 @@ func newRun(t *testing.T, b backend, s size, change func(i int, c *nodeConfig)) 
 	r.fleet = newFleet(t, nodes, b.target(), func(i int, proxy string) nodeConfig {
 		config := b.node(proxy)
 		config.Topics = r.topics
+		if i == nodes-1 && canSetClock {
+			config.Behind = clockBehind
+		}
 		if change != nil {
 			change(i, &config)
 		}
 		return config
 	})
 	r.mustSettle()
+	if err := r.fleet.clocks(); err != nil {
+		t.Fatal(err)
+	}
 	r.swarm = newSwarm(r.fleet, r.ledger, s.nap)
 	t.Cleanup(r.swarm.wait)
 	return r
