@@ -34,7 +34,7 @@ type nodeConfig struct {
 	Postgres string // the database's URL, "" without
 	Topics   []string
 	Behind   time.Duration // its wall clock is behind that of the others; whole seconds
-	Drops    int // of the first events, so many, it loses every tenth on the way to the streams, to see that the judge notices
+	Drops    int           // of the first events, so many, it loses every tenth on the way to the streams, to see that the judge notices
 }
 
 const (

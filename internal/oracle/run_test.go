@@ -58,7 +58,7 @@ type size struct {
 const (
 	nodes        = 3
 	topicCount   = 20
-	rawClients   = 5 // one client of so many is no package client
+	rawClients   = 5                // one client of so many is no package client
 	clockBehind  = 10 * time.Second // that of the last node, where it can be set
 	longRun      = 3 * time.Minute  // has an outage of half a minute
 	settleWithin = 2 * time.Minute
