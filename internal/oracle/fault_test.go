@@ -165,9 +165,14 @@ func (r *run) allRestarted() error {
 	return nil
 }
 
+// fleetFaults hit all nodes at once. They come in turn with those of the server.
+func (r *run) fleetFaults() []fault {
+	return []fault{{"all nodes are killed", 2, r.allRestarted}}
+}
+
 // breakThings lets faults come at random, or in a short run each once. Those of the nodes and those of the server overlap.
 func (r *run) breakThings() {
-	server := append(r.backend.faults(r), fault{"all nodes are killed", 2, r.allRestarted})
+	server := append(r.backend.faults(r), r.fleetFaults()...)
 	var both sync.WaitGroup
 	both.Go(func() { r.inTurn(r.nodeFaults(), time.Second, 4*time.Second) })
 	both.Go(func() { r.inTurn(server, 2*time.Second, 8*time.Second) })
