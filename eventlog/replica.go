@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,9 @@ type Replica struct {
 	probes flights[struct{}, Cursor]
 	slots  chan struct{} // one for each range that is read at a time
 
+	seed   maphash.Seed
+	newest landmark // of the goroutine that follows the store
+
 	ranges   atomic.Uint64
 	unopened atomic.Uint64
 
@@ -82,7 +86,7 @@ func NewReplica(ctx context.Context, store Store, opts *ReplicaOptions) (*Replic
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	r := &Replica{store: store, mem: newMemory(o.Memory, true), keys: o.Keys, log: o.Logger, slots: make(chan struct{}, rangesAtATime)}
+	r := &Replica{store: store, mem: newMemory(o.Memory, true), keys: o.Keys, log: o.Logger, slots: make(chan struct{}, rangesAtATime), seed: maphash.MakeSeed()}
 	r.ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	first := make(chan error, 1)
 	r.background(func() {

@@ -74,8 +74,13 @@ func (r *Replica) tail(heard func()) error {
 	defer cancel(nil)
 	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
 	defer watchdog.Stop()
+	again := r.hasHeard()
 	err := r.store.Tail(ctx, r.place(), func(p Page) error {
 		watchdog.Stop() // to take a page is our own work
+		if known := r.newest; again && known.epoch == p.Epoch {
+			r.background(func() { r.verify(ctx, known, cancel) })
+		}
+		again = false
 		if err := r.take(p); err != nil {
 			return err
 		}
@@ -84,7 +89,8 @@ func (r *Replica) tail(heard func()) error {
 		heard()
 		return nil
 	})
-	if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
+	var lost *rolledBack
+	if cause := context.Cause(ctx); errors.Is(cause, errSilent) || errors.As(cause, &lost) {
 		return cause
 	}
 	if err == nil {
@@ -136,6 +142,9 @@ func (r *Replica) take(p Page) error {
 			r.log.Info("eventlog: the store has dropped events that this node hasn't seen; what is in memory is read again when it is asked for")
 		}
 		r.mem.restart(p.Epoch, begin)
+	}
+	if n := len(p.Records); n > 0 {
+		r.newest = r.landmarkOf(p.Epoch, &p.Records[n-1])
 	}
 	r.follow(p.Records[from:])
 	return nil

@@ -1,0 +1,74 @@
+package eventlog_test
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/buffkit/buffkit/eventlog"
+)
+
+// Two servers whose clocks are behind the log count on from its head, event by event: what is lost and what replaces it have the same offsets then.
+// And what a store no longer sends can't show that the end of it was lost.
+func TestReplicaFindsALostTailThatTheOffsetsDontShow(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		lose func(*fakeStore)
+		told bool
+	}{
+		{"other events at the same offsets", func(s *fakeStore) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for i := range s.records[3:] {
+				s.records[3+i].Body = []byte("data: other\n\n")
+			}
+		}, true},
+		{"the last one of another topic", func(s *fakeStore) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.records[4].Topic = "other"
+		}, true},
+		{"overtaken by more than the store sends", func(s *fakeStore) {
+			s.rollBack(2)
+			s.window = 2
+			fill(t, s, series("other", 5)...)
+		}, true},
+		{"more than the store sends, and nothing lost", func(s *fakeStore) {
+			s.window = 2
+			fill(t, s, series("other", 5)...)
+		}, false},
+		{"all of the topic trimmed, and nothing lost", func(s *fakeStore) {
+			s.window, s.keep.Count = 2, 2
+			fill(t, s, series("t", 5)...)
+		}, false},
+		{"nothing", func(*fakeStore) {}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			store := newFakeStore()
+			var down atomic.Bool
+			store.tail = func() error {
+				if down.Load() {
+					return errors.New("cut")
+				}
+				return nil
+			}
+			r := newReplica(t, store, nil)
+			last := mustAppend(t, r, series("t", 5)...)[4]
+			down.Store(true)
+			until(t, "it says so", func() bool { store.wake(); return r.Health() != nil })
+			tt.lose(store)
+			down.Store(false)
+			until(t, "it is well again", func() bool {
+				head, err := r.Head(t.Context())
+				return err == nil && r.Health() == nil && (!tt.told || head.Epoch() != last.Epoch())
+			})
+			b := mustRead(t, r, last, "t")
+			if told := len(b.Gaps) == 1 && errors.Is(b.Gaps[0].Err, eventlog.ErrOtherLog); told != tt.told {
+				t.Errorf("gaps %v, want them told: %v", b.Gaps, tt.told)
+			}
+		})
+	}
+}
