@@ -170,6 +170,19 @@ func (r *run) fleetFaults() []fault {
 	return []fault{{"all nodes are killed", 2, r.allRestarted}}
 }
 
+// inTwo is a network that falls in two, for a while: one node stays with the server, the others have its successor, and both take events. Those of
+// the server are lost, and its node is the only one that has seen them.
+func (r *run) inTwo(successor string) {
+	alone := r.n(nodes)
+	for i, m := range r.fleet.members {
+		if i != alone {
+			leadTo(successor, m)
+			m.proxy.Cut()
+		}
+	}
+	r.pause(300*time.Millisecond, 3*time.Second)
+}
+
 // breakThings lets faults come at random, or in a short run each once. Those of the nodes and those of the server overlap.
 func (r *run) breakThings() {
 	server := append(r.backend.faults(r), r.fleetFaults()...)

@@ -152,8 +152,8 @@ func freeAddr(t *testing.T) string {
 }
 
 // leadTo leads what nodes connect to from now on to another server.
-func (f *fleet) leadTo(addr string) {
-	for _, m := range f.members {
+func leadTo(addr string, members ...*member) {
+	for _, m := range members {
 		m.proxy.SetTarget(addr)
 	}
 }

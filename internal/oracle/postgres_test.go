@@ -72,6 +72,7 @@ func (p *postgres) faults(r *run) []fault {
 		{"PostgreSQL is stopped at once", 4, func() error { return p.stopped(r) }},
 		{"PostgreSQL is restarted in order", 1, func() error { return p.restarted(r) }},
 		{"PostgreSQL fails over and loses the tail", 3, func() error { return p.failedOver(r, p.withoutTheTail) }},
+		{"PostgreSQL is two for a while", 2, func() error { return p.failedOver(r, p.split) }},
 		{"PostgreSQL fails over and loses nothing", 2, func() error { return p.failedOver(r, p.withEverything) }},
 	}
 }
@@ -152,12 +153,30 @@ func (p *postgres) withoutTheTail(ctx context.Context, r *run, standby *servers.
 	r.swarm.cut(0.5) // these miss what comes last
 	r.pause(100*time.Millisecond, 300*time.Millisecond)
 	lost.sure.to = r.ledger.now()
-	r.fleet.leadTo(addrOf(standby))
+	return p.end(ctx, r, standby)
+}
+
+// end lets the server's successor take all its nodes.
+func (p *postgres) end(ctx context.Context, r *run, standby *servers.PostgresDB) error {
+	leadTo(addrOf(standby), r.fleet.members...)
 	if err := p.server.Crash(); err != nil {
 		return err
 	}
 	r.pause(2*time.Second, 2*time.Second) // a node that hasn't noticed yet is healthy, too
 	return r.fleet.settled(ctx)
+}
+
+// split promotes the standby for some of the nodes, while another one still has the server.
+func (p *postgres) split(ctx context.Context, r *run, standby *servers.PostgresDB) error {
+	defer r.ledger.happens("PostgreSQL is two for a while")()
+	lost, over := r.ledger.loses()
+	defer over()
+	lost.sure = span{} // nobody notes which node an event was published by
+	if err := errors.Join(p.inSync(ctx, standby), promoted(ctx, standby)); err != nil {
+		return err
+	}
+	r.inTwo(addrOf(standby))
+	return p.end(ctx, r, standby)
 }
 
 // withEverything stops the server in order, which sends the standby all that it has: nobody may be told a gap.
@@ -166,7 +185,7 @@ func (p *postgres) withEverything(ctx context.Context, r *run, standby *servers.
 	if err := errors.Join(p.inSync(ctx, standby), p.server.Halt(), promoted(ctx, standby)); err != nil {
 		return err
 	}
-	r.fleet.leadTo(addrOf(standby))
+	leadTo(addrOf(standby), r.fleet.members...)
 	return r.fleet.settled(ctx)
 }
 

@@ -83,11 +83,16 @@ func (p *redisPair) transactions() bool           { return false }
 func (p *redisPair) faults(r *run) []fault {
 	return []fault{
 		{"Redis is killed", 4, func() error { return p.killed(r) }},
-		{"Redis fails over and loses the tail", 3, func() error { return p.failedOver(r) }},
+		p.failover("Redis fails over and loses the tail", 3, r, p.goesOnAlone),
+		p.failover("Redis is two for a while", 2, r, p.split),
 		{"Redis is out of memory", 3, func() error { return p.filled(r) }},
 		{"FLUSHALL", 2, func() error { return p.flushed(r) }},
 		{"Redis is restarted without its data", 2, func() error { return p.emptied(r) }},
 	}
+}
+
+func (p *redisPair) failover(name string, weight int, r *run, meanwhile func(r *run, lost *loss)) fault {
+	return fault{name, weight, func() error { return p.failedOver(r, name, meanwhile) }}
 }
 
 // killed loses nothing: every append is synced.
@@ -133,9 +138,9 @@ func (p *redisPair) filled(r *run) error {
 	return err
 }
 
-// failedOver lets the master go on alone for a moment, and then the replica in its stead, on the same addresses. All nodes are whole meanwhile: when
+// failedOver puts the replica in the master's stead, on the addresses that the nodes know, after both were masters. All nodes are whole meanwhile: when
 // every one that has seen the lost end is gone, nobody can know of it.
-func (p *redisPair) failedOver(r *run) error {
+func (p *redisPair) failedOver(r *run, name string, meanwhile func(r *run, lost *loss)) error {
 	r.calm.Lock()
 	defer r.calm.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
@@ -143,7 +148,7 @@ func (p *redisPair) failedOver(r *run) error {
 	if err := r.fleet.settled(ctx); err != nil {
 		return err
 	}
-	defer r.ledger.happens("Redis fails over and loses the tail")()
+	defer r.ledger.happens("%s", name)()
 	lost, over := r.ledger.loses()
 	defer over()
 	if err := p.inSync(ctx); err != nil {
@@ -152,12 +157,8 @@ func (p *redisPair) failedOver(r *run) error {
 	if _, err := p.replica.Do("REPLICAOF", "NO", "ONE"); err != nil {
 		return err
 	}
-	lost.sure.from = r.ledger.now()
-	r.pause(300*time.Millisecond, 1500*time.Millisecond)
-	r.swarm.cut(0.5) // these miss what comes last
-	r.pause(100*time.Millisecond, 300*time.Millisecond)
-	lost.sure.to = r.ledger.now()
-	r.fleet.leadTo(p.replica.Addr)
+	meanwhile(r, lost)
+	leadTo(p.replica.Addr, r.fleet.members...)
 	if err := p.master.Kill(); err != nil {
 		return err
 	}
@@ -170,6 +171,21 @@ func (p *redisPair) failedOver(r *run) error {
 		return err
 	}
 	return p.follow()
+}
+
+// goesOnAlone lets the master acknowledge what the replica never gets.
+func (p *redisPair) goesOnAlone(r *run, lost *loss) {
+	lost.sure.from = r.ledger.now()
+	r.pause(300*time.Millisecond, 1500*time.Millisecond)
+	r.swarm.cut(0.5) // these miss what comes last
+	r.pause(100*time.Millisecond, 300*time.Millisecond)
+	lost.sure.to = r.ledger.now()
+}
+
+// split lets one node go on with the master, and the others with the replica.
+func (p *redisPair) split(r *run, lost *loss) {
+	lost.sure = span{} // nobody notes which node an event was published by
+	r.inTwo(p.replica.Addr)
 }
 
 // inSync waits until the replica has all that the master had a moment before.
