@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -170,17 +171,24 @@ func (r *run) fleetFaults() []fault {
 	return []fault{{"all nodes are killed", 2, r.allRestarted}}
 }
 
-// inTwo is a network that falls in two, for a while: one node stays with the server, the others have its successor, and both take events. Those of
-// the server are lost, and its node is the only one that has seen them.
-func (r *run) inTwo(successor string) {
+// inTwo is a network that falls in two, for a while: one node stays with the server, the others get its successor, and both take events. Those of the
+// server are lost, and its node is the only one that has seen any of them: the others are away when the successor is promoted.
+func (r *run) inTwo(successor string, promote func() error) error {
 	alone := r.n(nodes)
-	for i, m := range r.fleet.members {
-		if i != alone {
-			leadTo(successor, m)
-			m.proxy.Cut()
-		}
+	others := slices.Delete(slices.Clone(r.fleet.members), alone, alone+1)
+	for _, m := range others {
+		m.proxy.Refuse()
+		m.proxy.Cut()
+	}
+	if err := promote(); err != nil {
+		return err
+	}
+	leadTo(successor, others...)
+	for _, m := range others {
+		m.proxy.Restore()
 	}
 	r.pause(300*time.Millisecond, 3*time.Second)
+	return nil
 }
 
 // breakThings lets faults come at random, or in a short run each once. Those of the nodes and those of the server overlap.

@@ -172,10 +172,10 @@ func (p *postgres) split(ctx context.Context, r *run, standby *servers.PostgresD
 	lost, over := r.ledger.loses()
 	defer over()
 	lost.sure = span{} // nobody notes which node an event was published by
-	if err := errors.Join(p.inSync(ctx, standby), promoted(ctx, standby)); err != nil {
+	err := r.inTwo(addrOf(standby), func() error { return errors.Join(p.inSync(ctx, standby), promoted(ctx, standby)) })
+	if err != nil {
 		return err
 	}
-	r.inTwo(addrOf(standby))
 	return p.end(ctx, r, standby)
 }
 

@@ -91,8 +91,11 @@ func (p *redisPair) faults(r *run) []fault {
 	}
 }
 
-func (p *redisPair) failover(name string, weight int, r *run, meanwhile func(r *run, lost *loss)) fault {
-	return fault{name, weight, func() error { return p.failedOver(r, name, meanwhile) }}
+// episode is a time in which the master and the replica both take events. It promotes the replica when it begins.
+type episode func(r *run, lost *loss, promote func() error) error
+
+func (p *redisPair) failover(name string, weight int, r *run, both episode) fault {
+	return fault{name, weight, func() error { return p.failedOver(r, name, both) }}
 }
 
 // killed loses nothing: every append is synced.
@@ -140,7 +143,7 @@ func (p *redisPair) filled(r *run) error {
 
 // failedOver puts the replica in the master's stead, on the addresses that the nodes know, after both were masters. All nodes are whole meanwhile: when
 // every one that has seen the lost end is gone, nobody can know of it.
-func (p *redisPair) failedOver(r *run, name string, meanwhile func(r *run, lost *loss)) error {
+func (p *redisPair) failedOver(r *run, name string, both episode) error {
 	r.calm.Lock()
 	defer r.calm.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
@@ -151,13 +154,16 @@ func (p *redisPair) failedOver(r *run, name string, meanwhile func(r *run, lost 
 	defer r.ledger.happens("%s", name)()
 	lost, over := r.ledger.loses()
 	defer over()
-	if err := p.inSync(ctx); err != nil {
+	err := both(r, lost, func() error {
+		if err := p.inSync(ctx); err != nil {
+			return err
+		}
+		_, err := p.replica.Do("REPLICAOF", "NO", "ONE")
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	if _, err := p.replica.Do("REPLICAOF", "NO", "ONE"); err != nil {
-		return err
-	}
-	meanwhile(r, lost)
 	leadTo(p.replica.Addr, r.fleet.members...)
 	if err := p.master.Kill(); err != nil {
 		return err
@@ -174,18 +180,22 @@ func (p *redisPair) failedOver(r *run, name string, meanwhile func(r *run, lost 
 }
 
 // goesOnAlone lets the master acknowledge what the replica never gets.
-func (p *redisPair) goesOnAlone(r *run, lost *loss) {
+func (p *redisPair) goesOnAlone(r *run, lost *loss, promote func() error) error {
+	if err := promote(); err != nil {
+		return err
+	}
 	lost.sure.from = r.ledger.now()
 	r.pause(300*time.Millisecond, 1500*time.Millisecond)
 	r.swarm.cut(0.5) // these miss what comes last
 	r.pause(100*time.Millisecond, 300*time.Millisecond)
 	lost.sure.to = r.ledger.now()
+	return nil
 }
 
 // split lets one node go on with the master, and the others with the replica.
-func (p *redisPair) split(r *run, lost *loss) {
+func (p *redisPair) split(r *run, lost *loss, promote func() error) error {
 	lost.sure = span{} // nobody notes which node an event was published by
-	r.inTwo(p.replica.Addr)
+	return r.inTwo(p.replica.Addr, promote)
 }
 
 // inSync waits until the replica has all that the master had a moment before.
