@@ -384,6 +384,12 @@ func testTrimmed(t *testing.T, newStore Factory) {
 	if !slices.Equal(offsets(part.Records), offsets(busy[47:48])) || part.Trimmed < busy[46].Offset {
 		t.Errorf("a part of it: %+v", part)
 	}
+	for i, r := range busy { // what a Replica asks that has met this one last
+		h := mustHistory(t, store, eventlog.Range{Topic: "busy", After: r.Offset - 1, Until: r.Offset, Max: 1})
+		if i >= 47 && (len(h.Records) != 1 || h.Records[0].Offset != r.Offset) || i < 47 && (len(h.Records) > 0 || h.Trimmed < r.Offset) {
+			t.Errorf("the place of %d of 50 alone: %+v", i, h)
+		}
+	}
 	if h := mustHistory(t, store, eventlog.Range{Topic: "quiet", Max: 100}); len(h.Records) != 1 || h.Trimmed != 0 {
 		t.Errorf("a quiet topic beside it: %+v", h)
 	}
