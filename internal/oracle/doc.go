@@ -1,6 +1,7 @@
 // Package oracle counts every event at every client of a fleet while everything around it fails: three nodes, each a process of its own, share a log on
 // Redis or on PostgreSQL, hundreds of clients move between them at each reconnect, and from a seed that is printed, nodes are killed, networks cut, and
-// servers restarted, emptied, filled and failed over. It is a module of its own, so that no driver ends up in the go.sum of a user.
+// servers restarted, emptied, filled and failed over. One node's clock is 10 s behind all the time. docs/faults.md has the faults in a table. It is a module of
+// its own, so that no driver ends up in the go.sum of a user.
 //
 //	ledger    what was published and what became of it, what each client saw and was told, and which faults happened when
 //	judge     holds the ledger against the promise, when all is over
