@@ -135,6 +135,19 @@ func TestTheJudgeSeesWhatIsBroken(t *testing.T) {
 			f, e := s.begins(false), s.publishes(7, 10)
 			f.gets(e, 7, 11)
 		}, "damaged"},
+		{"tried again, and at two places", func(s *story) {
+			f, again := s.begins(false), s.begin("a")
+			s.end(again, acknowledged, []place{{7, 20}}, 2, "")
+			f.gets(again[0], 7, 10)
+		}, "damaged"},
+		{"tried again, and at two places, of which one was lost", func(s *story) {
+			f := s.begins(false)
+			_, over := s.loses()
+			again := s.begin("a")
+			s.end(again, acknowledged, []place{{7, 20}}, 2, "")
+			f.gets(again[0], 7, 10)
+			over()
+		}, ""},
 		{"with other data", func(s *story) {
 			f, e := s.begins(false), s.publishes(7, 10)
 			f.gets(e, 7, 10)

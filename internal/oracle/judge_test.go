@@ -126,9 +126,14 @@ func (j *judge) receipt(f *follower, n note) {
 		j.blame(violation{"refused, and delivered", f, e, n.at, "it came at " + n.place.String()})
 	case e.at == (place{}):
 		e.at = n.place
-	case e.at != n.place && (e.at.epoch == n.place.epoch || e.tries < 2): // what was tried again may be in two logs
+	case e.at != n.place && (e.tries < 2 || e.at.epoch == n.place.epoch && !j.mayBeLost(e)): // what was tried again may be in two logs
 		j.blame(violation{"damaged", f, e, n.at, "it came at " + n.place.String()})
 	}
+}
+
+// mayBeLost tells whether an event may have been stored while a fault lost the end of a log. Two servers may have had it then, each at a place of its own.
+func (j *judge) mayBeLost(e *event) bool {
+	return slices.ContainsFunc(j.losses, func(s *loss) bool { return s.from < storedBy(e) && e.began < s.to })
 }
 
 // besideOf returns where an event of a batch is if another one of it was received: they are stored together, one after the other.
