@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/internal/cable"
 )
 
 // While the servers' clocks are behind the log, it counts on from its head. So what a primary loses, and what the standby takes from a node that has never
@@ -17,8 +18,8 @@ func TestALostTailIsToldThoughOtherEventsAreAtItsOffsets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCable(t, u.Host)
-	u.Host = c.Addr().String()
+	c := cable.New(t, u.Host)
+	u.Host = c.Addr()
 	near := openLog(t, u.String(), nil)
 	send := func(l eventlog.Log, data string) eventlog.Cursor {
 		t.Helper()
@@ -42,11 +43,11 @@ func TestALostTailIsToldThoughOtherEventsAreAtItsOffsets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.redirect(v.Host)
+	c.Redirect(v.Host)
 	if err := primary.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	c.cut()
+	c.Cut()
 	for name, l := range map[string]eventlog.Log{"the node that has seen it": near, "the other one": other} {
 		until(t, name+" to say so", func() bool {
 			head, err := l.Head(t.Context())

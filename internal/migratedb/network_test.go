@@ -4,100 +4,17 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"io"
-	"net"
-	"net/url"
-	"sync"
-	"sync/atomic"
 	"testing"
 
+	"github.com/buffkit/buffkit/internal/cable"
 	"github.com/buffkit/buffkit/migrate"
 	"github.com/buffkit/buffkit/migrate/dialect"
 
 	"github.com/go-sql-driver/mysql"
 )
 
-// cable is a TCP proxy that can go dead: what is sent then arrives nowhere, and nobody is told.
-type cable struct {
-	net.Listener
-	to   string
-	dead atomic.Bool
-	away atomic.Bool // nobody gets through any more, and is told
-
-	mu    sync.Mutex // guards what follows
-	conns []net.Conn
-	all   sync.WaitGroup
-}
-
-func newCable(t *testing.T, to string) *cable {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cable{Listener: l, to: to}
-	c.all.Go(c.accept)
-	t.Cleanup(func() {
-		_ = l.Close()
-		c.cut()
-		c.all.Wait()
-	})
-	return c
-}
-
-func (c *cable) accept() {
-	for {
-		in, err := c.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", c.to)
-		if err == nil && c.away.Load() {
-			err = out.Close()
-			_ = in.Close()
-		}
-		if err != nil || c.away.Load() {
-			_ = in.Close()
-			continue
-		}
-		c.mu.Lock()
-		c.conns = append(c.conns, in, out)
-		c.mu.Unlock()
-		c.all.Go(func() { c.copy(in, out) })
-		c.all.Go(func() { c.copy(out, in) })
-	}
-}
-
-func (c *cable) copy(from, to net.Conn) {
-	defer to.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		if c.dead.Load() {
-			_, _ = io.Copy(io.Discard, from)
-			return
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// cut ends all connections, which both ends notice.
-func (c *cable) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.conns {
-		_ = conn.Close()
-	}
-	c.conns = nil
-}
-
 // overCable is a fresh database behind a cable.
-func overCable(t *testing.T, on target) (c *cable, driverName, dsn, direct string) {
+func overCable(t *testing.T, on target) (c *cable.Cable, driverName, dsn, direct string) {
 	t.Helper()
 	driverName, direct = on.fresh(t)
 	if isMySQL(on) {
@@ -105,17 +22,12 @@ func overCable(t *testing.T, on target) (c *cable, driverName, dsn, direct strin
 		if err != nil {
 			t.Fatal(err)
 		}
-		c = newCable(t, config.Addr)
-		config.Addr = c.Addr().String()
+		c = cable.New(t, config.Addr)
+		config.Addr = c.Addr()
 		return c, driverName, config.FormatDSN(), direct
 	}
-	u, err := url.Parse(direct)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c = newCable(t, u.Host)
-	u.Host = c.Addr().String()
-	return c, driverName, u.String(), direct
+	c, dsn = cable.OfURL(t, direct)
+	return c, driverName, dsn, direct
 }
 
 // overNetwork runs a test on each database that has a server.
@@ -134,7 +46,7 @@ func TestWhenTheNetworkIsCutAtAnyBoundaryTheStateIsToldAndTheNextUpFinishes(t *t
 	overNetwork(t, func(t *testing.T, on target) {
 		eachSample(t, on, func(t *testing.T, s sample) {
 			c, driverName, dsn, direct := overCable(t, on)
-			severedAtEach(t, on, driverName, dsn, direct, s, "the network is cut", someBoundaries, c.cut, nil)
+			severedAtEach(t, on, driverName, dsn, direct, s, "the network is cut", someBoundaries, c.Cut, nil)
 		})
 	})
 }
@@ -145,15 +57,15 @@ func TestWhenTheServerIsOutOfReachFromAnyBoundaryOnTheStateIsToldAndTheNextUpFin
 		eachSample(t, on, func(t *testing.T, s sample) {
 			c, driverName, dsn, direct := overCable(t, on)
 			severedAtEach(t, on, driverName, dsn, direct, s, "the server is out of reach", someBoundaries, func() {
-				c.away.Store(true)
-				c.cut()
-			}, func() { c.away.Store(false) })
+				c.Refuse.Store(true)
+				c.Cut()
+			}, func() { c.Refuse.Store(false) })
 		})
 	})
 }
 
 // begun is a run over a cable in the middle of a statement that doesn't end.
-func begun(t *testing.T, on target, ctx context.Context) (c *cable, db *sql.DB, ended chan error) {
+func begun(t *testing.T, on target, ctx context.Context) (c *cable.Cable, db *sql.DB, ended chan error) {
 	t.Helper()
 	c, driverName, dsn, direct := overCable(t, on)
 	ended = make(chan error, 1)
@@ -198,7 +110,7 @@ func TestWhenTheNetworkIsCutWhileTheServerWorksTheNextUpFinishes(t *testing.T) {
 	overNetwork(t, func(t *testing.T, on target) {
 		provesAtEnd(t, on, "the network is cut while the server works")
 		c, db, ended := begun(t, on, context.Background())
-		c.cut()
+		c.Cut()
 		leftPartly(t, on, <-ended)
 		goesOn(t, on, db)
 	})
@@ -210,14 +122,14 @@ func TestWhenTheNetworkIsDeadAStopEndsTheRunAllTheSame(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		c, db, ended := begun(t, on, ctx)
-		c.dead.Store(true)
+		c.Dead.Store(true)
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
 		} else {
 			leftPartly(t, on, err)
 		}
-		c.cut()
+		c.Cut()
 		goesOn(t, on, db)
 	})
 }
