@@ -2,8 +2,10 @@ package redislog_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +151,31 @@ func TestATrimmedTailShowsInTheChain(t *testing.T) {
 	if n := len(got.Records); n > 40 || got.Records[0].Chain <= first[0].Offset || got.Records[n-1].Offset != got.Head.At(0) {
 		t.Errorf("%d records, the first behind %d, the cursor is at %d", n, got.Records[0].Chain, first[0].Offset)
 	}
+}
+
+// A node that was away for less than the tail's age finds there what it missed, though the log is quiet and something older goes.
+func TestTheTailDropsNothingYoungWithWhatIsTooOld(t *testing.T) {
+	t.Parallel()
+	server := own(t, servers.Redis)
+	store := openStore(t, redislog.Options{Addrs: []string{server.Addr}})
+	first, young := []eventlog.Record{record("a", "old")}, []eventlog.Record{record("a", "1")}
+	epoch := mustAppend(t, store, first...)
+	for range 6 {
+		mustAppend(t, store, young...)
+	}
+	// What the log knows of its oldest entry becomes an hour older.
+	oldest := first[0].Offset - eventlog.Offset(time.Hour/time.Microsecond)
+	mustDo(t, server, "LSET", "{buffkit}:list", "0", string(binary.LittleEndian.AppendUint64(double(oldest), math.Float64bits(10))))
+	mustDo(t, server, "HSET", "{buffkit}:m", "o", fmt.Sprint(oldest))
+	mustAppend(t, store, young...)
+	got := tailed(t, store, eventlog.NewCursor(epoch, 1), 7)
+	if len(got) != 7 || got[0].Chain != first[0].Offset {
+		t.Errorf("%d records are left, the first behind %d; want the 7 behind %d", len(got), got[0].Chain, first[0].Offset)
+	}
+}
+
+func double(o eventlog.Offset) []byte {
+	return binary.LittleEndian.AppendUint64(nil, math.Float64bits(float64(o)))
 }
 
 func TestALargeHistoryIsReadInSteps(t *testing.T) {

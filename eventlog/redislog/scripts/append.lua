@@ -137,24 +137,26 @@ local function storeTail()
 	return chain
 end
 
+-- trimTail drops what is too old, and once there are too many bytes a sixteenth of them, up to eight entries at a time. The tail keeps its newest entry,
+-- whatever its size. What is a little too old stays, so that most appends needn't look.
 local function trimTail()
-	-- The tail keeps its newest entry, whatever its size. 100 rounds: a limit that was lowered is reached in a few appends.
-	for _ = 1, 100 do
-		if tailBytes <= tailKeeps and tailOldest >= time - tailAge then break end
+	local tooOld, enough = time - tailAge, tailKeeps * 0.9375
+	for _ = 1, 100 do -- a limit that was lowered is reached in a few appends
+		if tailBytes <= tailKeeps and tailOldest >= tooOld - tailAge / 16 then break end
 		local entries = call('LRANGE', list, '0', '8')
-		local kept = #entries
-		local oldest, size = unpackBytes('<dd', entries[kept])
-		if kept == 1 then -- nothing else is left, or the list was evicted or deleted
-			tailBytes = size
-		end
-		for i = 1, kept - 1 do
-			local _, gone = unpackBytes('<dd', entries[i])
-			tailBytes = tailBytes - gone
+		local kept = 1
+		local oldest, size = unpackBytes('<dd', entries[1])
+		while kept < #entries and (tailBytes > enough or oldest < tooOld) do
+			tailBytes, kept = tailBytes - size, kept + 1
+			oldest, size = unpackBytes('<dd', entries[kept])
 		end
 		call('XTRIM', tail, 'MINID', text(oldest))
 		call('LTRIM', list, text(kept - 1), '-1')
 		tailOldest = oldest
-		if kept == 1 then break end
+		if #entries == 1 then -- nothing else is left, or the list was evicted or deleted
+			tailBytes = size
+			break
+		end
 	end
 end
 
