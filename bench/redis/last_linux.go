@@ -33,14 +33,11 @@ const (
 )
 
 func (c config) runLast() error {
-	loads := []int{0} // events a second; 0: closed
-	for text := range strings.SplitSeq(c.rates, ",") {
-		rate, err := strconv.Atoi(text)
-		if err != nil || rate < 1 {
-			return fmt.Errorf("-rates has %q: write numbers of events a second, with commas between them", text)
-		}
-		loads = append(loads, rate)
+	rates, err := numbers("rates", c.rates)
+	if err != nil {
+		return err
 	}
+	loads := append([]int{0}, rates...) // events a second; 0: closed
 	t := c.newTable("redis-last", "To the last client over Redis", fmt.Sprintf("An event is published at one node, and counts from when it was due until the last of its topic's clients has it, "+
 		"at another node: %d streams of server-sent events over loopback, %d topics, %d bytes, history of %d events, %v a round, all in one process. "+
 		"Closed: %d publishers, each waiting until the last client has its event.", c.clients, c.topics, c.size, c.history, c.measured, c.closed),

@@ -1,11 +1,12 @@
 // Command redis compares the log on Redis with centrifuge's Redis broker, history on. It starts a Redis without persistence for each round, and takes
 // turns. Run it on a quiet machine:
 //
-//	go run ./bench/redis          # how many events many publishers can publish through one node, and when they are on another one
+//	go run ./bench/redis          # how many events few and many publishers can publish through one node, and when they are on another one
 //	go run ./bench/redis -last    # when the last client has an event: it is published at one node, and the clients' streams are at another
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -34,22 +35,23 @@ type peer interface {
 type receive func(data []byte)
 
 type config struct {
-	publishers, topics, size, history int
-	measured                          time.Duration
-	rounds                            int
-	last                              bool
-	clients, closed                   int
-	rates                             string
-	only, profile, results            string
+	publishers             string
+	topics, size, history  int
+	measured               time.Duration
+	rounds                 int
+	last                   bool
+	clients, closed        int
+	rates                  string
+	only, profile, results string
 }
 
 func main() {
 	c := config{}
-	flag.IntVar(&c.publishers, "publishers", 256, "how many publish at the same time")
+	flag.StringVar(&c.publishers, "publishers", "64,256,1024,4096", "how many publish at the same time, one number after the other")
 	flag.IntVar(&c.topics, "topics", 100, "to how many topics")
 	flag.IntVar(&c.size, "size", 200, "bytes of an event")
 	flag.IntVar(&c.history, "history", 1000, "events of a topic that are kept")
-	flag.DurationVar(&c.measured, "time", 5*time.Second, "how long a round takes")
+	flag.DurationVar(&c.measured, "time", 4*time.Second, "how long a round takes")
 	flag.IntVar(&c.rounds, "rounds", 3, "of each")
 	flag.BoolVar(&c.last, "last", false, "measure until the last client has an event")
 	flag.IntVar(&c.clients, "clients", 500, "with -last: how many streams there are, one topic each")
@@ -88,30 +90,78 @@ var peers = []struct {
 	{"centrifuge", openCentrifuge, openCentrifugeSite},
 }
 
+// runRate measures both servers with each number of publishers, in turns, and prints the median round of each.
 func (c config) runRate() error {
-	rates := map[string][]float64{}
-	t := c.newTable("redis", "Publishing over Redis", fmt.Sprintf("%d publishers, each waiting for its own event, at one node; %d topics, %d bytes, history of %d events, %v a round. "+
-		"\"After\" is when a reader at another node has the event.", c.publishers, c.topics, c.size, c.history, c.measured),
-		"publishes/s", "after, median", "after, p99", "Redis CPU a publish", "publishes a script", "not received")
+	counts, err := numbers("publishers", c.publishers)
+	if err != nil {
+		return err
+	}
+	t := c.newTable("redis", "Publishing over Redis", fmt.Sprintf("So many publishers, each waiting for its own event, at one node; %d topics, %d bytes, history of %d events, %v a round, "+
+		"the median of %d. \"After\" is when a reader at another node has the event.", c.topics, c.size, c.history, c.measured, c.rounds),
+		"publishers", "publishes/s", "after, median", "after, p99", "Redis CPU a publish", "publishes a script", "not received")
+	best, notes := map[string]outcome{}, []string{}
+	for _, publishers := range counts {
+		rounds, err := c.rateRounds(publishers)
+		if err != nil {
+			return err
+		}
+		for _, p := range peers {
+			if len(rounds[p.name]) == 0 {
+				continue
+			}
+			r := median(rounds[p.name])
+			if r.rate > best[p.name].rate {
+				best[p.name] = r
+			}
+			t.row(p.name, publishers, fmt.Sprintf("%.0f", r.rate), r.p50, r.p99, fmt.Sprintf("%.1f µs", r.redis.Seconds()*1e6/float64(r.sent)),
+				fmt.Sprintf("%.1f", float64(r.sent)/float64(max(r.scripts, 1))), r.missed)
+		}
+		if c.only == "" {
+			notes = append(notes, fmt.Sprintf("%d publishers: %s.", publishers, compare(median(rounds["buffkit"]), median(rounds["centrifuge"]))))
+		}
+	}
+	for _, note := range notes {
+		t.note("%s", note)
+	}
+	if c.only == "" {
+		ours, theirs := best["buffkit"], best["centrifuge"]
+		t.note("The best of each, with %d and %d publishers: %s.", ours.publishers, theirs.publishers, compare(ours, theirs))
+	}
+	return t.save()
+}
+
+// rateRounds is the rounds of each server with a number of publishers.
+func (c config) rateRounds(publishers int) (map[string][]outcome, error) {
+	rounds := map[string][]outcome{}
 	for range c.rounds {
 		for _, p := range peers {
 			if c.only != "" && p.name != c.only {
 				continue
 			}
-			r, err := c.round(p.open)
+			r, err := c.round(p.open, publishers)
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return nil, fmt.Errorf("%s, %d publishers: %w", p.name, publishers, err)
 			}
-			rates[p.name] = append(rates[p.name], r.rate)
-			t.row(p.name, fmt.Sprintf("%.0f", r.rate), r.p50, r.p99, fmt.Sprintf("%.1f µs", r.redis.Seconds()*1e6/float64(r.sent)),
-				fmt.Sprintf("%.1f", float64(r.sent)/float64(max(r.scripts, 1))), r.sent-r.received)
+			rounds[p.name] = append(rounds[p.name], r)
 		}
 	}
-	if c.only == "" {
-		ours, theirs := median(rates["buffkit"]), median(rates["centrifuge"])
-		t.note("Median: buffkit %.0f/s, centrifuge %.0f/s: %.1f times.", ours, theirs, ours/theirs)
+	return rounds, nil
+}
+
+func compare(ours, theirs outcome) string {
+	return fmt.Sprintf("buffkit %.0f/s, centrifuge %.0f/s: %.1f times", ours.rate, theirs.rate, ours.rate/theirs.rate)
+}
+
+// numbers reads a list of a flag.
+func numbers(name, list string) (all []int, err error) {
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("-%s has %q: write numbers, with commas between them", name, text)
+		}
+		all = append(all, n)
 	}
-	return t.save()
+	return all, nil
 }
 
 func (c config) startProfile() (stop func(), err error) {
@@ -128,20 +178,28 @@ func (c config) startProfile() (stop func(), err error) {
 	return func() { pprof.StopCPUProfile(); _ = f.Close() }, nil
 }
 
-func median(all []float64) float64 {
-	slices.Sort(all)
-	return all[len(all)/2]
+// median is the round of the median rate, and counts what was missed in all of them.
+func median(rounds []outcome) outcome {
+	sorted := slices.SortedFunc(slices.Values(rounds), func(a, b outcome) int { return cmp.Compare(a.rate, b.rate) })
+	middle := sorted[len(sorted)/2]
+	for _, r := range rounds {
+		middle.missed += r.sent - r.received
+	}
+	return middle
 }
 
 type outcome struct {
+	publishers     int
 	rate           float64
 	sent, received int64
+	missed         int64 // of all rounds; see median
 	p50, p99       time.Duration
 	redis          time.Duration // its processor time
 	scripts        int64
 }
 
-func (c config) round(open func(string, config, receive) (peer, error)) (r outcome, err error) {
+func (c config) round(open func(string, config, receive) (peer, error), publishers int) (r outcome, err error) {
+	r.publishers = publishers
 	server, err := servers.Redis()
 	if err != nil {
 		return r, err
@@ -166,7 +224,7 @@ func (c config) round(open func(string, config, receive) (peer, error)) (r outco
 	defer p.close()
 	cpu := redisCPU(server)
 	begin := time.Now()
-	r.sent, err = c.publish(p)
+	r.sent, err = c.publish(p, publishers)
 	r.rate = float64(r.sent) / time.Since(begin).Seconds()
 	r.redis = redisCPU(server) - cpu
 	r.scripts = scripts(server)
@@ -185,16 +243,16 @@ func (c config) round(open func(string, config, receive) (peer, error)) (r outco
 	return r, err
 }
 
-// publish lets all publishers publish for as long as a round takes, and returns how many events were.
-func (c config) publish(p peer) (int64, error) {
+// publish lets so many publishers publish for as long as a round takes, and returns how many events were.
+func (c config) publish(p peer, publishers int) (int64, error) {
 	var (
 		sent  atomic.Int64
 		all   sync.WaitGroup
-		fails = make(chan error, c.publishers)
+		fails = make(chan error, publishers)
 		end   = time.Now().Add(c.measured)
 		fill  = strings.Repeat("x", c.size)
 	)
-	for i := range c.publishers {
+	for i := range publishers {
 		all.Go(func() {
 			topic := "topic" + strconv.Itoa(i%c.topics)
 			for time.Now().Before(end) {
