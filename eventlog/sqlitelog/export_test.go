@@ -32,6 +32,9 @@ func (s *Store) Age(ctx context.Context, by time.Duration) error {
 		if _, err := conn.ExecContext(ctx, "UPDATE buffkit_log SET head = ?, stored = ?", int64(now.head), now.stored); err != nil {
 			return err
 		}
+		if _, err := conn.ExecContext(ctx, "UPDATE buffkit_trimmed SET position = position - ?", by.Microseconds()); err != nil {
+			return err
+		}
 		_, err = conn.ExecContext(ctx, "UPDATE buffkit_packs SET position = position - ?", by.Microseconds()) // offsets within are told by distance
 		return err
 	})
@@ -74,6 +77,17 @@ func (s *Store) RetainNow(ctx context.Context, topics ...string) error {
 		s.dirty.add(eventlog.Record{Topic: topic})
 	}
 	return s.retainAfter(ctx, math.MaxInt64)
+}
+
+// TrimAll deletes all events of a topic.
+func (s *Store) TrimAll(ctx context.Context, topic string) error {
+	conn, err := s.conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	r := retainer{store: s, conn: conn, safe: math.MaxInt64}
+	return r.trim(ctx, false, edge{topic, math.MaxInt64})
 }
 
 // OnDisk returns the bytes of a topic's events that are in the file.

@@ -95,15 +95,13 @@ func scanPack(row interface{ Scan(to ...any) error }) (pack, error) {
 
 // edge returns the newest offset of a topic that is over its retention, deleted or not, 0 if none is that isn't deleted.
 func (s *Store) edge(ctx context.Context, conn *sql.Conn, topic string) (eventlog.Offset, error) {
-	keep := s.opts.Retention
-	var expired eventlog.Offset
-	err := conn.QueryRowContext(ctx, "SELECT coalesce(max(position + span), 0) FROM (SELECT position, span FROM buffkit_packs"+
-		" WHERE topic = ?1 AND position < ?2 ORDER BY position DESC LIMIT 2) WHERE position + span < ?2", topic, expiredBefore(keep.Age)).Scan(&expired)
+	keep := s.opts.retentionOf(topic)
+	old, err := expired(ctx, conn, topic, keep.Age)
 	if err != nil {
 		return 0, err
 	}
 	over, err := overflow(ctx, conn, topic, int64(keep.Count), keep.Bytes, 1) // the newest event is kept, however large
-	return max(expired, over), err
+	return max(old, over), err
 }
 
 // overflow returns the newest offset of a topic that isn't among its newest events, so many of them at most, with so many bytes at
@@ -154,9 +152,11 @@ func walk(ctx context.Context, conn *sql.Conn, topic string, on func(count, byte
 	return position, rows.Err()
 }
 
+const noAge = time.Duration(math.MaxInt64) // no limit
+
 // expiredBefore returns the offset before which events are too old, 0 for no limit.
 func expiredBefore(age time.Duration) int64 {
-	if age == math.MaxInt64 {
+	if age == noAge {
 		return 0
 	}
 	return max(time.Now().Add(-age).UnixMicro(), 0)

@@ -20,11 +20,15 @@ const (
 type Options struct {
 	// Retention of every topic in the file. Default: the counts and bytes of eventlog's defaults, and DefaultAge.
 	Retention eventlog.Retention
+	// RetentionOf, if set, gives the retention of a topic; zero fields then mean those of Retention. All processes that share the file should agree.
+	// It is called often, and calls overlap: it must not call the log, nor panic.
+	RetentionOf func(topic string) eventlog.Retention
 	// MaxBytes bounds the bodies and keys of all events in the file. Over it, the oldest events of the largest topics are deleted. Default DefaultMaxBytes.
 	MaxBytes int64
 	// IdempotencyWindow is how long an idempotency key is remembered. Default eventlog.DefaultIdempotency.
 	IdempotencyWindow time.Duration
-	// Replica is for what is kept in memory, for keys that seal, and for the logger. The zero Memory.Retention is Retention.
+	// Replica is for what is kept in memory, for keys that seal, and for the logger. Its Retention and
+	// RetentionOf are those above if they are unset.
 	Replica eventlog.ReplicaOptions
 
 	pragmas []string // a test's, of every connection
@@ -39,6 +43,17 @@ func (o *Options) setDefaults() {
 	if o.Replica.Memory.Retention == (eventlog.Retention{}) {
 		o.Replica.Memory.Retention = o.Retention
 	}
+	if o.Replica.Memory.RetentionOf == nil {
+		o.Replica.Memory.RetentionOf = o.RetentionOf
+	}
+}
+
+// retentionOf returns what is kept of a topic.
+func (o *Options) retentionOf(topic string) eventlog.Retention {
+	if o.RetentionOf == nil {
+		return o.Retention
+	}
+	return retentionOr(o.RetentionOf(topic), o.Retention)
 }
 
 // Log is an eventlog.Log in a SQLite file.

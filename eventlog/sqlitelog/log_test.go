@@ -39,19 +39,29 @@ func newPath(t *testing.T) string {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T, c storetest.Config) storetest.Store {
-		path, opts := newPath(t), &sqlitelog.Options{Retention: c.Retention}
-		return storetest.Store{
-			Store: openStore(t, path, opts),
-			Again: func(t *testing.T) eventlog.Store { return openStore(t, path, opts) },
-		}
-	})
+	for name, options := range map[string]func(storetest.Config) *sqlitelog.Options{
+		"one retention": func(c storetest.Config) *sqlitelog.Options { return &sqlitelog.Options{Retention: c.Retention} },
+		"one for each topic": func(c storetest.Config) *sqlitelog.Options {
+			return &sqlitelog.Options{RetentionOf: func(string) eventlog.Retention { return c.Retention }}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			storetest.Run(t, func(t *testing.T, c storetest.Config) storetest.Store {
+				path, opts := newPath(t), options(c)
+				return storetest.Store{
+					Store: openStore(t, path, opts),
+					Again: func(t *testing.T) eventlog.Store { return openStore(t, path, opts) },
+				}
+			})
+		})
+	}
 }
 
 func TestLog(t *testing.T) {
 	t.Parallel()
 	logtest.Run(t, func(t *testing.T, c logtest.Config) eventlog.Log {
-		opts := sqlitelog.Options{Retention: c.Retention}
+		opts := sqlitelog.Options{RetentionOf: func(string) eventlog.Retention { return c.Retention }}
 		opts.Replica.Memory.MaxEventBytes = c.MaxEventBytes
 		return openLog(t, newPath(t), opts)
 	})

@@ -326,8 +326,11 @@ func TestAFileAgreesWithAListOfEvents(t *testing.T) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(seed, 7))
-			m := model{keep: eventlog.Retention{Count: 1 + rng.IntN(100), Bytes: 1 + rng.Int64N(3*sqlitelog.PackBytes)}}
-			path, opts := newPath(t), &sqlitelog.Options{Retention: m.keep}
+			m := model{keep: map[string]eventlog.Retention{}}
+			for topic := range strings.SplitSeq("a b c d e", " ") {
+				m.keep[topic] = eventlog.Retention{Count: 1 + rng.IntN(100), Bytes: 1 + rng.Int64N(3*sqlitelog.PackBytes)}
+			}
+			path, opts := newPath(t), &sqlitelog.Options{RetentionOf: func(topic string) eventlog.Retention { return m.keep[topic] }}
 			writers := []*sqlitelog.Store{openStore(t, path, opts), openStore(t, path, opts)}
 			reader, db := openStore(t, path, opts), openFile(t, path)
 			for range 150 {
@@ -352,7 +355,7 @@ func TestAFileAgreesWithAListOfEvents(t *testing.T) {
 
 // model is all events that ever were.
 type model struct {
-	keep eventlog.Retention
+	keep map[string]eventlog.Retention
 	all  []eventlog.Record
 }
 
@@ -384,13 +387,13 @@ func (m *model) addTx(t *testing.T, store *sqlitelog.Store, db *sql.DB, records 
 
 // kept returns what is within the retention of a topic, and the newest offset that isn't.
 func (m *model) kept(topic string) (kept []eventlog.Record, trimmed eventlog.Offset) {
-	bytes := int64(0)
+	keep, bytes := m.keep[topic], int64(0)
 	for _, r := range slices.Backward(m.all) {
 		if r.Topic != topic {
 			continue
 		}
 		bytes += int64(len(r.Key) + len(r.Body))
-		if len(kept) == m.keep.Count || bytes > m.keep.Bytes && len(kept) > 0 {
+		if len(kept) == keep.Count || bytes > keep.Bytes && len(kept) > 0 {
 			trimmed = r.Offset
 			break
 		}

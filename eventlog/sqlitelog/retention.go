@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -14,9 +15,11 @@ import (
 )
 
 const (
-	retainEvery = 5 * time.Second
-	tailWindow  = 10 * time.Second // in which every process has seen an event, or is late enough to be told a hole
-	deletePacks = 128              // of one transaction, and other rows: others write in between
+	retainEvery  = 5 * time.Second
+	tailWindow   = 10 * time.Second       // in which every process has seen an event, or is late enough to be told a hole
+	deletePacks  = 128                    // of one transaction, and other rows: others write in between
+	pauseMost    = 100 * time.Millisecond // between two transactions
+	topicsAtOnce = 128                    // that are looked at before something is deleted
 )
 
 // dirty are the topics that got something since they were last looked at.
@@ -105,16 +108,24 @@ type retainer struct {
 func (r *retainer) topics(ctx context.Context) error {
 	topics := r.store.dirty.take()
 	defer func() { r.store.dirty.back(topics) }()
-	for topic := range topics {
-		edge, err := r.edge(ctx, func() (eventlog.Offset, error) { return r.store.edge(ctx, r.conn, topic) })
-		if err == nil {
-			err = r.trim(ctx, topic, min(edge, r.safe), true)
+	for some := range slices.Chunk(slices.Collect(maps.Keys(topics)), topicsAtOnce) {
+		var over []edge
+		for _, topic := range some {
+			upTo, err := r.edge(ctx, func() (eventlog.Offset, error) { return r.store.edge(ctx, r.conn, topic) })
+			if err == nil {
+				over = append(over, edge{topic, upTo})
+			}
+			if err := r.pass(err); err != nil {
+				return err
+			}
 		}
-		if err == nil && edge <= r.safe {
-			delete(topics, topic)
-		}
-		if err := r.pass(err); err != nil {
+		if err := r.trim(ctx, true, over...); err != nil {
 			return err
+		}
+		for _, e := range over {
+			if e.upTo <= r.safe {
+				delete(topics, e.topic)
+			}
 		}
 	}
 	return nil
@@ -137,57 +148,98 @@ func (r *retainer) edge(ctx context.Context, read func() (eventlog.Offset, error
 	return edge, err
 }
 
-// trim deletes the events of a topic up to an offset. The pack that it is in is rewritten; with lazy only once half of its bytes are over, so
-// that less than packBytes/2 of a topic stay in the file for longer than they should.
-func (r *retainer) trim(ctx context.Context, topic string, upTo eventlog.Offset, lazy bool) error {
-	for more := upTo > 0; more; {
+// edge is how far a topic is over: up to an offset, 0 for not at all.
+type edge struct {
+	topic string
+	upTo  eventlog.Offset
+}
+
+// pause lets others write for as long as a transaction has kept them from it.
+func pause(ctx context.Context, took time.Duration) error {
+	timer := time.NewTimer(min(took, pauseMost))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// trim deletes the events of topics up to their edges, but nothing that isn't safe to delete. The pack that an edge is in is rewritten; with lazy
+// only once half of its bytes are over, so that less than packBytes/2 of a topic stay in the file for longer than they should.
+func (r *retainer) trim(ctx context.Context, lazy bool, over ...edge) error {
+	over = slices.DeleteFunc(slices.Clone(over), func(e edge) bool { return e.upTo == 0 })
+	for len(over) > 0 {
+		began := time.Now()
 		if err := inTx(ctx, plain{r.conn}, func() (err error) {
-			more, err = r.trimSome(ctx, topic, upTo, lazy)
+			over, err = r.trimSome(ctx, lazy, over)
 			return err
 		}); err != nil {
+			return err
+		}
+		if err := pause(ctx, time.Since(began)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// trimSome deletes whole packs, and tells whether there are more. The last time it deletes a part of one, too.
-func (r *retainer) trimSome(ctx context.Context, topic string, upTo eventlog.Offset, lazy bool) (more bool, err error) {
+// trimSome deletes as many packs as a transaction may, and returns what is left to do.
+func (r *retainer) trimSome(ctx context.Context, lazy bool, over []edge) ([]edge, error) {
 	now, err := readState(ctx, plain{r.conn})
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	var first, last, bytes, n int64 // the offsets are of the newest of them
-	if err := r.conn.QueryRowContext(ctx, "SELECT coalesce(max(position), 0), coalesce(max(position + span), 0), coalesce(sum(bytes), 0), count(*) FROM"+
-		" (SELECT position, span, bytes FROM buffkit_packs WHERE topic = ?1 AND position <= ?2 ORDER BY position LIMIT ?3) WHERE position + span <= ?2",
-		topic, int64(upTo), deletePacks).Scan(&first, &last, &bytes, &n); err != nil {
-		return false, err
-	}
-	if n > 0 {
-		if err := r.run(ctx, []statement{{"DELETE FROM buffkit_packs WHERE topic = ? AND position <= ?", []any{topic, first}}}); err != nil {
-			return false, err
-		}
-	}
-	if more = n == deletePacks; !more {
-		cut, dropped, err := r.cut(ctx, topic, upTo, lazy)
+	some, dropped := false, int64(0)
+	for room := deletePacks; len(over) > 0 && room > 0; room-- { // a topic of which nothing is deleted is work, too
+		e := edge{over[0].topic, min(over[0].upTo, r.safe)}
+		last, packs, bytes, err := r.trimTopic(ctx, e, lazy, room)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		last, bytes = max(last, int64(cut)), bytes+dropped
+		if packs < room {
+			over = over[1:]
+		}
+		some, dropped, room = some || last > 0, dropped+bytes, room-packs
 	}
-	if last == 0 { // nothing is over, or too little
-		return false, nil
+	if !some {
+		return over, nil
 	}
-	return more, r.run(ctx, []statement{
-		{"INSERT INTO buffkit_trimmed (topic, position) VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET position = max(position, excluded.position)", []any{topic, last}},
-		{"UPDATE buffkit_log SET head = ?, stored = ?, dropped = dropped + ?", []any{int64(now.head), now.stored, bytes}}, // the newest pack may be gone
-	})
+	return over, r.run(ctx, "UPDATE buffkit_log SET head = ?, stored = ?, dropped = dropped + ?", int64(now.head), now.stored, dropped) // the newest pack may be gone
 }
 
-// cut rewrites the pack of a topic that holds an offset, without what is up to there. It returns the newest offset that it dropped, 0 for none, and the bytes.
-func (r *retainer) cut(ctx context.Context, topic string, upTo eventlog.Offset, lazy bool) (last eventlog.Offset, bytes int64, err error) {
+// trimTopic deletes whole packs of a topic, so many at most. If there are no more, it deletes a part of one, too. It returns the newest offset that it deleted, 0 for none.
+func (r *retainer) trimTopic(ctx context.Context, e edge, lazy bool, most int) (last eventlog.Offset, packs int, bytes int64, err error) {
+	var first int64 // of the newest of them
+	if err := r.conn.QueryRowContext(ctx, "SELECT coalesce(max(position), 0), coalesce(max(position + span), 0), coalesce(sum(bytes), 0), count(*) FROM"+
+		" (SELECT position, span, bytes FROM buffkit_packs WHERE topic = ?1 AND position <= ?2 ORDER BY position LIMIT ?3) WHERE position + span <= ?2",
+		e.topic, int64(e.upTo), most).Scan(&first, &last, &bytes, &packs); err != nil {
+		return 0, 0, 0, err
+	}
+	if packs > 0 {
+		if err := r.run(ctx, "DELETE FROM buffkit_packs WHERE topic = ? AND position <= ?", e.topic, first); err != nil {
+			return 0, 0, 0, err
+		}
+	}
+	if packs < most {
+		cut, dropped, err := r.cut(ctx, e, lazy)
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		last, bytes = max(last, cut), bytes+dropped
+	}
+	if last == 0 { // nothing is over, or too little
+		return 0, packs, bytes, nil
+	}
+	return last, packs, bytes, r.run(ctx, "INSERT INTO buffkit_trimmed (topic, position) VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET"+
+		" position = max(position, excluded.position)", e.topic, int64(last))
+}
+
+// cut rewrites the pack that an edge is in, without what is up to there. It returns the newest offset that it dropped, 0 for none, and the bytes.
+func (r *retainer) cut(ctx context.Context, e edge, lazy bool) (last eventlog.Offset, bytes int64, err error) {
 	old, err := scanPack(r.conn.QueryRowContext(ctx, "SELECT position, span, count, topic, events FROM buffkit_packs WHERE topic = ? AND position <= ?"+
-		" ORDER BY position DESC LIMIT 1", topic, int64(upTo)))
+		" ORDER BY position DESC LIMIT 1", e.topic, int64(e.upTo)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, 0, nil
 	}
@@ -196,12 +248,12 @@ func (r *retainer) cut(ctx context.Context, topic string, upTo eventlog.Offset, 
 	}
 	records, err := old.unpack()
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, r.pass(err)
 	}
 	var rest *pack
 	for i := range records {
 		switch record := &records[i]; {
-		case record.Offset <= upTo:
+		case record.Offset <= e.upTo:
 			last, bytes = record.Offset, bytes+sizeOf(record)
 		case rest == nil:
 			rest = newPack(record, nil)
@@ -213,59 +265,13 @@ func (r *retainer) cut(ctx context.Context, topic string, upTo eventlog.Offset, 
 		return 0, 0, nil
 	}
 	on := int64(rest.first - old.first)
-	return last, bytes, r.run(ctx, []statement{{"UPDATE buffkit_packs SET position = ?, span = ?, back = back + ?, ahead = ahead - ?, count = ?, bytes = ?, events = ?" +
-		" WHERE position = ?", []any{int64(rest.first), int64(rest.last - rest.first), on, on, rest.count, rest.bytes, rest.sealed(), int64(old.first)}}})
+	return last, bytes, r.run(ctx, "UPDATE buffkit_packs SET position = ?, span = ?, back = back + ?, ahead = ahead - ?, count = ?, bytes = ?, events = ?"+
+		" WHERE position = ?", int64(rest.first), int64(rest.last-rest.first), on, on, rest.count, rest.bytes, rest.sealed(), int64(old.first))
 }
 
-type statement struct {
-	query string
-	args  []any
-}
-
-func (r *retainer) run(ctx context.Context, statements []statement) error {
-	for _, s := range statements {
-		if _, err := r.conn.ExecContext(ctx, s.query, s.args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// expired deletes what is too old, of all topics.
-func (r *retainer) expired(ctx context.Context) error {
-	old := min(expiredBefore(r.store.opts.Retention.Age), int64(r.safe))
-	for old > 0 {
-		topics, err := r.topicsBefore(ctx, old)
-		if err != nil || len(topics) == 0 {
-			return err
-		}
-		for topic, last := range topics {
-			if err := r.trim(ctx, topic, last, true); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// topicsBefore returns the topics of the oldest packs before a position, with the newest offset of those.
-func (r *retainer) topicsBefore(ctx context.Context, position int64) (map[string]eventlog.Offset, error) {
-	rows, err := r.conn.QueryContext(ctx, "SELECT topic, max(position + span) FROM (SELECT topic, position, span FROM buffkit_packs"+
-		" WHERE position < ?1 AND position + span < ?1 ORDER BY position LIMIT ?2) GROUP BY topic", position, deletePacks)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	topics := map[string]eventlog.Offset{}
-	for rows.Next() {
-		var topic string
-		var last eventlog.Offset
-		if err := rows.Scan(&topic, &last); err != nil {
-			return nil, err
-		}
-		topics[topic] = last
-	}
-	return topics, rows.Err()
+func (r *retainer) run(ctx context.Context, query string, args ...any) error {
+	_, err := r.conn.ExecContext(ctx, query, args...)
+	return err
 }
 
 func (r *retainer) keys(ctx context.Context) error {
@@ -301,9 +307,9 @@ func (r *retainer) budget(ctx context.Context) error {
 		if t.bytes <= level {
 			continue
 		}
-		edge, err := r.edge(ctx, func() (eventlog.Offset, error) { return overflow(ctx, r.conn, t.name, math.MaxInt64, level, 0) })
+		upTo, err := r.edge(ctx, func() (eventlog.Offset, error) { return overflow(ctx, r.conn, t.name, math.MaxInt64, level, 0) })
 		if err == nil {
-			err = r.trim(ctx, t.name, min(edge, r.safe), false)
+			err = r.trim(ctx, false, edge{t.name, upTo})
 		}
 		if err := r.pass(err); err != nil {
 			return err
@@ -348,20 +354,21 @@ func levelOf(topics []topicSize, sum int64) int64 {
 
 // forget drops the memory of topics that had their last event long ago: the floor stands for them.
 func (r *retainer) forget(ctx context.Context) error {
-	old := expiredBefore(r.store.opts.Retention.Age)
+	age := r.store.ages.longest(&r.store.opts)
+	old := expiredBefore(age)
 	if old == 0 {
 		return nil
 	}
-	old -= r.store.opts.Retention.Age.Microseconds() // who holds a cursor from before is told a gap in any case
+	old -= age.Microseconds() // who holds a cursor from before is told a gap in any case
 	return inTx(ctx, plain{r.conn}, func() error {
 		const gone = " FROM buffkit_trimmed AS t WHERE position < ? AND NOT EXISTS (SELECT 1 FROM buffkit_packs AS p WHERE p.topic = t.topic)"
 		var floor sql.NullInt64
 		if err := r.conn.QueryRowContext(ctx, "SELECT max(position)"+gone, old).Scan(&floor); err != nil || !floor.Valid {
 			return err
 		}
-		return r.run(ctx, []statement{
-			{"UPDATE buffkit_log SET floor = max(floor, ?)", []any{floor.Int64}},
-			{"DELETE FROM buffkit_trimmed WHERE topic IN (SELECT topic" + gone + ")", []any{old}},
-		})
+		if err := r.run(ctx, "UPDATE buffkit_log SET floor = max(floor, ?)", floor.Int64); err != nil {
+			return err
+		}
+		return r.run(ctx, "DELETE FROM buffkit_trimmed WHERE topic IN (SELECT topic"+gone+")", old)
 	})
 }

@@ -39,6 +39,7 @@ type Store struct {
 	soon  bell // rung when something was stored, or may be soon
 	feed  feed
 	dirty dirty
+	ages  ages
 
 	mu     sync.Mutex // guards what follows
 	closed bool

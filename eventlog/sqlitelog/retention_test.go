@@ -1,0 +1,193 @@
+package sqlitelog_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/sqlitelog"
+)
+
+// perTopic keeps of each topic what its name says before the slash.
+func perTopic(topic string) eventlog.Retention {
+	kind, _, _ := strings.Cut(topic, "/")
+	return map[string]eventlog.Retention{
+		"minute":  {Age: time.Minute},
+		"month":   {Age: 30 * 24 * time.Hour},
+		"forever": {Count: -1, Bytes: -1, Age: -1},
+		"three":   {Count: 3},
+		"little":  {Bytes: 1},
+	}[kind]
+}
+
+// wantRead reads from an offset on, to the end, and compares the bodies with what is wanted, "gap" for a told one.
+func wantRead(t *testing.T, log *sqlitelog.Log, after eventlog.Offset, topic, want string) {
+	t.Helper()
+	head, err := log.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for at := eventlog.NewCursor(head.Epoch(), after); ; {
+		b, err := log.Read(t.Context(), []string{topic}, at, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range b.Entries {
+			got = append(got, string(e.Event().Data))
+		}
+		for _, gap := range b.Gaps {
+			got = append(got, "gap")
+			if gap.Err != eventlog.ErrTrimmed {
+				t.Errorf("%s: %v, want ErrTrimmed", topic, gap.Err)
+			}
+		}
+		if at = b.Next; len(b.Entries) == 0 {
+			break
+		}
+	}
+	if all := strings.Join(got, " "); all != want {
+		t.Errorf("%s after %d: %q, want %q", topic, after, all, want)
+	}
+}
+
+func series(topic string, n int) (records []eventlog.Record) {
+	for i := range n {
+		records = append(records, eventlog.Record{Topic: topic, Body: fmt.Appendf(nil, "data: %d\n\n", i)})
+	}
+	return records
+}
+
+func mustAppend(t *testing.T, store *sqlitelog.Store, records ...eventlog.Record) []eventlog.Record {
+	t.Helper()
+	if _, err := store.Append(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+func TestRetentionIsPerTopic(t *testing.T) {
+	t.Parallel()
+	const (
+		many = 300 // topics of a kind: more than are looked at in one go
+		hour = eventlog.Offset(time.Hour / time.Microsecond)
+	)
+	path := newPath(t)
+	opts := sqlitelog.Options{RetentionOf: perTopic}
+	store := openStore(t, path, &opts)
+	begin := mustAppend(t, store, series("begin", 1)...)[0].Offset
+	names := []string{"month/1", "forever/1", "three/1", "little/1", "default/1"}
+	for i := range many {
+		names = append(names, fmt.Sprint("minute/", i))
+	}
+	for _, topic := range names {
+		mustAppend(t, store, series(topic, 5)...)
+	}
+	mid := mustAppend(t, store, series("mid", 1)...)[0].Offset
+	if err := store.Age(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	begin, mid = begin-hour, mid-hour
+	store = openStore(t, path, &opts) // the old one remembers where the topics were
+	mustAppend(t, store, series("minute/1", 2)...)
+	check := func(when string) {
+		t.Helper()
+		t.Log(when)
+		log := openLog(t, path, opts)
+		defer log.Close()
+		for topic, want := range map[string]string{
+			"month/1": "0 1 2 3 4", "forever/1": "0 1 2 3 4", "default/1": "0 1 2 3 4", "three/1": "gap", "little/1": "gap",
+			"minute/0": "gap", "minute/1": "gap", "minute/299": "gap", "minute/never": "", "never": "",
+		} {
+			wantRead(t, log, begin, topic, want)
+		}
+		for topic, want := range map[string]string{"month/1": "", "three/1": "", "little/1": "", "minute/0": "", "minute/1": "0 1", "minute/299": ""} {
+			wantRead(t, log, mid, topic, want) // who has seen all that is gone is told nothing
+		}
+	}
+	check("before anything is deleted")
+	if err := store.RetainNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("after")
+	body := int64(len("data: 0\n\n"))
+	for topic, events := range map[string]int64{"month/1": 5, "forever/1": 5, "default/1": 5, "minute/0": 0, "minute/1": 2, "minute/299": 0} {
+		if bytes, err := store.OnDisk(t.Context(), topic); err != nil || bytes != events*body {
+			t.Errorf("%s: %d bytes are in the file, want %d; %v", topic, bytes, events*body, err)
+		}
+	}
+	store.Close()
+	check("after a restart")
+	again := openStore(t, path, &opts)
+	if err := again.RetainNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("after the retention of another process")
+	if _, bytes, booked, err := again.Count(t.Context(), "minute/1"); err != nil || bytes != booked {
+		t.Errorf("%d bytes are in the file, by the books %d, %v", bytes, booked, err)
+	}
+}
+
+// What was trimmed of an empty topic is remembered for as long as a reader of any topic may come back. Then one floor stands for all that were
+// forgotten, never below what any of them has lost.
+func TestAnEmptyTopicIsRememberedTwiceAsLongAsTheLongestAge(t *testing.T) {
+	t.Parallel()
+	const hour = eventlog.Offset(time.Hour / time.Microsecond)
+	tests := []struct {
+		name   string
+		beside string // a topic with an event, or one that had some
+		keeps  bool
+	}{
+		{"a longer one has an event", "month/1", true},
+		{"one without limit has an event", "forever/1", true},
+		{"a longer one is remembered itself", "month/trimmed", true},
+		{"none is longer", "default/1", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := newPath(t)
+			opts := sqlitelog.Options{Retention: eventlog.Retention{Age: time.Hour}, RetentionOf: perTopic}
+			store := openStore(t, path, &opts)
+			lost := mustAppend(t, store, series("minute/1", 3)...)[2].Offset
+			if err := store.Age(t.Context(), 2*time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if err := store.RetainNow(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			mustAppend(t, store, series(tt.beside, 1)...)
+			if strings.HasSuffix(tt.beside, "trimmed") {
+				if err := store.TrimAll(t.Context(), tt.beside); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := store.Age(t.Context(), 3*time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			lost -= 3*hour + hour/30          // all was made older twice
+			store = openStore(t, path, &opts) // it has to find out how long topics are kept
+			for range 2 {
+				if err := store.RetainNow(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h := history(t, store, eventlog.Range{Topic: "never", Max: 1})
+			if remembered := h.Trimmed == 0; remembered != tt.keeps {
+				t.Errorf("a topic that never was is trimmed up to %d; the other one was up to %d", h.Trimmed, lost)
+			}
+			if h := history(t, store, eventlog.Range{Topic: "minute/1", Max: 1}); h.Trimmed < lost || len(h.Records) > 0 {
+				t.Errorf("trimmed up to %d, want %d at least", h.Trimmed, lost)
+			}
+			log := openLog(t, path, opts)
+			wantRead(t, log, lost-1, "minute/1", "gap")
+			wantRead(t, log, lost+hour, "minute/1", "")
+			wantRead(t, log, lost+hour, "never", "") // away for two hours
+			mustAppend(t, store, series("minute/1", 2)...)
+			wantRead(t, openLog(t, path, opts), lost-1, "minute/1", "gap")
+			wantRead(t, openLog(t, path, opts), lost+hour, "minute/1", "0 1")
+		})
+	}
+}
