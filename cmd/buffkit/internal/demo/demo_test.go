@@ -230,7 +230,20 @@ func TestCutStreamIsResetAndResumesWithAnExactReplay(t *testing.T) {
 
 func TestOverflowIsToldAsAGapAndHealed(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
+	for name, folder := range map[string]string{"in memory": "", "in a file": t.TempDir()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := demo.StartFast(demo.Options{Logger: quiet, Folder: folder}, testPulse, testSample, testDrain, testRetention)
+			if err != nil {
+				t.Fatal(err)
+			}
+			overflow(t, serveDemo(t, d))
+		})
+	}
+}
+
+func overflow(t *testing.T, s *server) {
+	t.Helper()
 	tab := "TAB"
 	if answer := s.post("/overflow", url.Values{"tab": {tab}}); answer.StatusCode != http.StatusConflict {
 		t.Errorf("overflow without a cut: %s", answer.Status)

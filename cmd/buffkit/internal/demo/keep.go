@@ -29,13 +29,15 @@ const (
 
 const readAtOnce = 200 // events, of which one that tells the load has some kilobytes
 
-// retentionOf keeps of the load as long a time as of the pulses.
+// retentionOf keeps of the load as long a time as of the pulses, and of the list for the next demo what it is now.
 func (r rhythm) retentionOf(topic string) eventlog.Retention {
 	switch topic {
 	case topicPulse:
 		return eventlog.Retention{Count: r.retention}
 	case topicMachine:
 		return eventlog.Retention{Count: max(1, r.retention*int(r.pulse)/int(r.sample))}
+	case topicItems:
+		return eventlog.Retention{Count: 1}
 	}
 	return eventlog.Retention{}
 }
@@ -55,8 +57,9 @@ func openLog(ctx context.Context, opts Options, r rhythm) (eventlog.Log, error) 
 		return nil, fmt.Errorf("demo: lock the folder %s: %w", opts.Folder, err)
 	}
 	log, err := sqlitelog.Open(ctx, filepath.Join(opts.Folder, logFile), &sqlitelog.Options{
-		Retention: eventlog.Retention{Count: r.retention, Age: -1}, // the newest, with its number, is kept for ever
-		Replica:   eventlog.ReplicaOptions{Memory: memory, Logger: opts.Logger},
+		Retention:   eventlog.Retention{Age: -1}, // the newest, with its number, is kept for ever
+		RetentionOf: r.retentionOf,
+		Replica:     eventlog.ReplicaOptions{Memory: memory, Logger: opts.Logger},
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("demo: %w", err), unlock())
