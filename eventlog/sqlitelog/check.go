@@ -19,7 +19,7 @@ import (
 // everything as it was. A file that isn't there yet is no fault. The error is the context's.
 func Check(ctx context.Context, path string) ([]eventlog.Finding, error) {
 	return checkPath(ctx, path, func(ctx context.Context, conn *sql.Conn) []eventlog.Finding {
-		return []eventlog.Finding{ofFormat(ctx, conn), ofJournal(ctx, conn)}
+		return []eventlog.Finding{ofFormat(ctx, conn), ofJournal(ctx, conn), ofPacks(ctx, conn)}
 	})
 }
 
@@ -159,19 +159,17 @@ func ofContent(ctx context.Context, path string, more func(context.Context, *sql
 		return unread(err)
 	}
 	if says != "ok" {
-		return []eventlog.Finding{eventlog.FoundError("the file is damaged: "+says, damaged)}
+		return []eventlog.Finding{eventlog.FoundError("the file is damaged: "+says, restore)}
 	}
 	return append([]eventlog.Finding{eventlog.FoundOK("the file is whole")}, more(ctx, conn)...)
 }
-
-const damaged = "stop every process that uses it, and put a backup in its place, or move it and those beside it (-wal, -shm) away: the log begins anew then, and every reader is told a gap"
 
 func adviceFor(err error) string {
 	switch codeOf(err) & 0xff {
 	case sqlite3.SQLITE_NOTADB:
 		return "it is no SQLite database: name another file"
 	case sqlite3.SQLITE_CORRUPT:
-		return damaged
+		return restore
 	case sqlite3.SQLITE_BUSY:
 		return "another process has locked it: look which, and for how long"
 	}
@@ -198,6 +196,34 @@ func ofFormat(ctx context.Context, conn *sql.Conn) eventlog.Finding {
 		return eventlog.FoundError(fmt.Sprintf("its log has the format %d, and this version reads %d", format, formatVersion), "begin with an empty file, or go on with the version that wrote it")
 	}
 	return eventlog.FoundOK(fmt.Sprintf("its log has the format %d", format))
+}
+
+// ofPacks reads all events. A file without any, or of another format, is no fault here.
+func ofPacks(ctx context.Context, conn *sql.Conn) eventlog.Finding {
+	var tables int
+	if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = 'buffkit_packs'").Scan(&tables); err == nil && tables == 0 {
+		return eventlog.FoundOK("there are no events yet")
+	}
+	packs, events, first := 0, 0, ""
+	err := snapshot(ctx, conn, func() error {
+		return eachPack(ctx, conn, "SELECT "+packColumns+" FROM buffkit_packs ORDER BY position", nil, func(p *pack) (bool, error) {
+			if _, err := p.unpack(); err != nil {
+				if packs++; packs == 1 {
+					first = fmt.Sprintf("%q, from offset %d on", p.topic, p.first)
+				}
+				events += p.count
+			}
+			return true, nil
+		})
+	})
+	switch {
+	case err != nil:
+		return eventlog.FoundError(fmt.Sprintf("the events can't be read: %v", err), adviceFor(err))
+	case packs > 0:
+		return eventlog.FoundError(fmt.Sprintf("%d events are damaged and lost, in %d packs, the first of topic %s: readers who lack them are told a gap", events, packs, first),
+			"nothing, if that is enough: they are deleted with what is over the retention. Else stop every process that uses the file, and put a backup in its place")
+	}
+	return eventlog.FoundOK("all events are as they were stored")
 }
 
 func ofJournal(ctx context.Context, conn *sql.Conn) eventlog.Finding {

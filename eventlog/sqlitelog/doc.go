@@ -11,8 +11,9 @@
 // Retention is that of Options, for each topic, under a budget for all. What is over is never read again, and is deleted in the background; an event stays on
 // the disk for 10 seconds at least, so that a process which is late doesn't miss it, and less than 32 KiB of a topic may stay for longer.
 //
-// Events that are stored together stand together: a row holds those of one topic that one commit stored, up to 64 KiB, with a checksum. ErrDamaged is
-// the error of a row that doesn't fit its own; what is damaged is never left out silently.
+// Events that are stored together stand together: a row holds those of one topic that one commit stored, up to 64 KiB, with a checksum. The events of
+// a row that doesn't fit its own are lost: readers of their topic are told a gap, the logger says which, and all else goes on. ErrDamaged is the error where nobody can tell what
+// is lost.
 //
 // The tables are created, if they aren't there, by Open: their names begin with buffkit_. They are no migration of the app's: a file may be opened by
 // several programs, and by those that have no migrations; the app's ledger then says nothing of a table that it doesn't own. Back the file up with

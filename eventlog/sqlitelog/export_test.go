@@ -57,11 +57,10 @@ func (s *Store) Count(ctx context.Context, topic string) (events int, bytes, boo
 	}
 	for after, more := eventlog.Offset(0), true; more; {
 		var all []eventlog.Record
-		if all, more, err = recordsBehind(ctx, conn, after); err != nil {
+		if all, after, more, err = s.recordsBehind(ctx, conn, after); err != nil {
 			return 0, 0, 0, err
 		}
 		for i := range all {
-			after = all[i].Offset
 			bytes += sizeOf(&all[i])
 			if all[i].Topic == topic {
 				events++

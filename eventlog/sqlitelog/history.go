@@ -32,18 +32,20 @@ func (s *Store) History(ctx context.Context, asked eventlog.Range) (h eventlog.H
 		}
 		h.Trimmed = max(topicTrimmed, edge)
 		asked.After = max(asked.After, edge)
-		h.Records, err = records(ctx, conn, asked)
+		var lost eventlog.Offset
+		h.Records, lost, err = s.records(ctx, conn, asked)
+		h.Trimmed = max(h.Trimmed, lost)
 		return err
 	})
 	return h, s.blame(err)
 }
 
 // packsOf are the packs of a topic with an offset behind ?2, up to ?3: the one that ?2 is in begins before.
-const packsOf = "SELECT position, span, count, topic, events FROM buffkit_packs WHERE topic = ?1 AND position <= ?3 AND position >=" +
+const packsOf = "SELECT " + packColumns + " FROM buffkit_packs WHERE topic = ?1 AND position <= ?3 AND position >=" +
 	" coalesce((SELECT max(position) FROM buffkit_packs WHERE topic = ?1 AND position <= ?2), 0) ORDER BY position "
 
-// records reads a range, oldest first.
-func records(ctx context.Context, conn *sql.Conn, asked eventlog.Range) (found []eventlog.Record, err error) {
+// records reads a range, oldest first. All up to lost, 0 for none, is gone with damaged packs.
+func (s *Store) records(ctx context.Context, conn *sql.Conn, asked eventlog.Range) (found []eventlog.Record, lost eventlog.Offset, err error) {
 	order, bytes := "ASC", int64(math.MaxInt64)
 	if asked.Newest {
 		order = "DESC"
@@ -54,43 +56,33 @@ func records(ctx context.Context, conn *sql.Conn, asked eventlog.Range) (found [
 	if asked.Until == 0 {
 		asked.Until = math.MaxInt64
 	}
-	rows, err := conn.QueryContext(ctx, packsOf+order, asked.Topic, int64(asked.After), int64(asked.Until))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for len(found) < asked.Max && bytes >= 0 && rows.Next() {
-		p, err := scanPack(rows)
-		if err != nil {
-			return nil, err
-		}
+	full := func() bool { return len(found) >= asked.Max || bytes < 0 }
+	err = eachPack(ctx, conn, packsOf+order, []any{asked.Topic, int64(asked.After), int64(asked.Until)}, func(p *pack) (bool, error) {
 		some, err := p.unpack()
 		if err != nil {
-			return nil, err
+			if lost = p.last; !asked.Newest {
+				found = nil
+			}
+			return !asked.Newest, s.lose(ctx, plain{conn}, p, err)
 		}
 		if asked.Newest {
 			slices.Reverse(some)
 		}
 		for i := range some {
-			if r := &some[i]; r.Offset > asked.After && r.Offset <= asked.Until && len(found) < asked.Max && bytes >= 0 {
+			if r := &some[i]; r.Offset > asked.After && r.Offset <= asked.Until && !full() {
 				found = append(found, *r)
 				bytes -= int64(len(r.Body))
 			}
 		}
+		return !full(), nil
+	})
+	if err != nil {
+		return nil, 0, err
 	}
 	if asked.Newest {
 		slices.Reverse(found)
 	}
-	return found, rows.Err()
-}
-
-// scanPack reads a row of position, span, count, topic and events.
-func scanPack(row interface{ Scan(to ...any) error }) (pack, error) {
-	var p pack
-	var span eventlog.Offset
-	err := row.Scan(&p.first, &span, &p.count, &p.topic, &p.events)
-	p.last = p.first + span
-	return p, err
+	return found, lost, nil
 }
 
 // edge returns the newest offset of a topic that is over its retention, deleted or not, 0 if none is that isn't deleted.
@@ -120,17 +112,23 @@ func overflow(ctx context.Context, conn *sql.Conn, topic string, count, bytes, l
 	if err != nil {
 		return 0, err
 	}
-	p, err := scanPack(conn.QueryRowContext(ctx, "SELECT position, span, count, topic, events FROM buffkit_packs WHERE position = ?", edge))
-	if err != nil {
+	p, err := onePack(ctx, conn, "SELECT "+packColumns+" FROM buffkit_packs WHERE position = ?", edge)
+	if err != nil || p == nil {
 		return 0, err
 	}
 	records, err := p.unpack()
+	if err != nil { // damaged: it goes as a whole
+		if n, sum = n+1, sum+1; over() {
+			return p.last, nil
+		}
+		return p.first - 1, nil
+	}
 	for _, r := range slices.Backward(records) {
 		if n, sum = n+1, sum+sizeOf(&r); over() {
 			return r.Offset, nil
 		}
 	}
-	return 0, err
+	return 0, nil
 }
 
 // walk calls on with the packs of a topic, oldest first, as long as it returns true. It returns the position of the last.

@@ -10,8 +10,9 @@ import (
 	"github.com/buffkit/buffkit/eventlog"
 )
 
-// ErrDamaged is in the error of whatever reads events whose bytes in the file aren't those that were stored. The error names their topic and
-// the offset of the first of them. None of them are returned: restore the file from a backup, or begin with an empty one.
+// ErrDamaged is in the error of whatever reads from a file that isn't as it was stored, where nobody can tell which events are lost: restore it from a
+// backup, or begin with an empty one. Where a pack of events is damaged, and nothing else, there is no error: they are lost, readers
+// of their topic are told a gap, and the logger and Check name the topic and the offset of the first.
 var ErrDamaged = errors.New("sqlitelog: events in the file are damaged")
 
 // packBytes of events are in a pack at most, or one event: a statement for each costs little then, and to rewrite one as well.
@@ -31,6 +32,7 @@ const packBytes = 64 << 10
 type pack struct {
 	topic       string
 	first, last eventlog.Offset
+	end         eventlog.Offset // of its group, where it is read
 	count       int
 	bytes       int64 // of keys and bodies
 	events      []byte
@@ -86,19 +88,21 @@ func (p *pack) sealed() []byte {
 func (p *pack) unpack() ([]eventlog.Record, error) {
 	records, err := p.read()
 	if err != nil {
-		return nil, fmt.Errorf("%w: those of topic %q from offset %d on: %w; restore the file from a backup, or begin with an empty one",
-			ErrDamaged, p.topic, p.first, err)
+		return nil, fmt.Errorf("%w: topic %q, from offset %d on: %w", ErrDamaged, p.topic, p.first, err)
 	}
 	return records, nil
 }
 
+// errChecksum tells that a pack's bytes are damaged, and not what stands beside them in the row.
+var errChecksum = errors.New("their checksum doesn't fit")
+
 func (p *pack) read() ([]eventlog.Record, error) {
 	if len(p.events) < checksumBytes {
-		return nil, fmt.Errorf("%d bytes are no pack", len(p.events))
+		return nil, fmt.Errorf("%w: they are %d bytes", errChecksum, len(p.events))
 	}
 	b := packReader{rest: p.events[checksumBytes:]}
 	if crc32.Checksum(b.rest, castagnoli) != binary.LittleEndian.Uint32(p.events) {
-		return nil, errors.New("their checksum doesn't fit")
+		return nil, errChecksum
 	}
 	if p.count < 1 || p.count > len(b.rest)/leastRecord {
 		return nil, fmt.Errorf("%d events can't be in %d bytes", p.count, len(p.events))

@@ -1,7 +1,6 @@
 package sqlitelog_test
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -152,75 +151,6 @@ func TestTheHeadOutlivesTheLastEvent(t *testing.T) {
 	fresh := []eventlog.Record{{Topic: "c", Body: []byte("4")}}
 	if now, err := again.Append(t.Context(), fresh); err != nil || now != epoch || fresh[0].Chain != old[2].Offset || fresh[0].Offset <= old[2].Offset {
 		t.Errorf("epoch %d after %d, %d follows %d, the last was %d, %v", now, epoch, fresh[0].Offset, fresh[0].Chain, old[2].Offset, err)
-	}
-}
-
-func TestADamagedPackIsToldAndOtherTopicsGoOn(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	store, reader := openStore(t, path, nil), openStore(t, path, nil)
-	records := []eventlog.Record{{Topic: "bad", Body: []byte("1")}, {Topic: "good", Body: []byte("2")}, {Topic: "bad", Body: []byte("3")}}
-	epoch, err := store.Append(t.Context(), records)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := openFile(t, path)
-	if _, err := db.Exec("UPDATE buffkit_packs SET events = CAST(substr(events, 1, length(events) - 1) || '4' AS BLOB) WHERE topic = 'bad'"); err != nil {
-		t.Fatal(err)
-	}
-	h, err := reader.History(t.Context(), eventlog.Range{Topic: "bad", Max: 9})
-	if !errors.Is(err, sqlitelog.ErrDamaged) || len(h.Records) > 0 || !strings.Contains(fmt.Sprint(err), fmt.Sprint(records[0].Offset)) {
-		t.Errorf("history: %d records, %v, want ErrDamaged and the offset %d", len(h.Records), err, records[0].Offset)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	err = reader.Tail(ctx, eventlog.NewCursor(epoch, 1), func(p eventlog.Page) error {
-		if len(p.Records) > 0 {
-			t.Errorf("tail sent %d records of a damaged group", len(p.Records))
-		}
-		return nil
-	})
-	if !errors.Is(err, sqlitelog.ErrDamaged) {
-		t.Errorf("tail: %v, want ErrDamaged", err)
-	}
-	if got := history(t, reader, eventlog.Range{Topic: "good", Max: 9}).Records; len(got) != 1 || !same(got[0], records[1]) {
-		t.Errorf("the other topic: %v", got)
-	}
-	if err := reader.RetainNow(t.Context(), "bad", "good"); err != nil {
-		t.Errorf("retention, with nothing to delete: %v", err)
-	}
-	more := []eventlog.Record{{Topic: "bad", Body: []byte("5")}}
-	if _, err := reader.Append(t.Context(), more); err != nil || more[0].Prev != records[2].Offset {
-		t.Errorf("append: %v, %+v", err, more)
-	}
-}
-
-func TestRetentionGoesOnBesideADamagedPack(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	store := openStore(t, path, &sqlitelog.Options{Retention: eventlog.Retention{Count: 1, Age: time.Hour}})
-	add := func(topic string) {
-		records := []eventlog.Record{{Topic: topic, Body: []byte("1")}, {Topic: topic, Body: []byte("2")}}
-		if _, err := store.Append(t.Context(), records); err != nil {
-			t.Fatal(err)
-		}
-	}
-	add("old")
-	if err := store.Age(t.Context(), 61*time.Minute); err != nil {
-		t.Fatal(err)
-	}
-	add("bad")
-	if _, err := openFile(t, path).Exec("UPDATE buffkit_packs SET events = x'00' WHERE topic = 'bad'"); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.RetainNow(t.Context(), "bad"); !errors.Is(err, sqlitelog.ErrDamaged) {
-		t.Errorf("retention: %v, want ErrDamaged", err)
-	}
-	if bytes, err := store.OnDisk(t.Context(), "old"); err != nil || bytes > 0 {
-		t.Errorf("%d bytes of a topic that is too old are in the file, %v", bytes, err)
-	}
-	if err := store.RetainNow(t.Context()); !errors.Is(err, sqlitelog.ErrDamaged) {
-		t.Errorf("the next retention: %v, want ErrDamaged again", err)
 	}
 }
 

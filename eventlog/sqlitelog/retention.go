@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -93,15 +92,14 @@ func (s *Store) retainAfter(ctx context.Context, safe eventlog.Offset) error {
 			return explain(err)
 		}
 	}
-	return r.damaged
+	return nil
 }
 
 // retainer is one run.
 type retainer struct {
-	store   *Store
-	conn    *sql.Conn
-	safe    eventlog.Offset // nothing behind it is deleted
-	damaged error           // what was met
+	store *Store
+	conn  *sql.Conn
+	safe  eventlog.Offset // nothing behind it is deleted
 }
 
 // topics deletes what is over the retention of the topics that got something.
@@ -112,12 +110,10 @@ func (r *retainer) topics(ctx context.Context) error {
 		var over []edge
 		for _, topic := range some {
 			upTo, err := r.edge(ctx, func() (eventlog.Offset, error) { return r.store.edge(ctx, r.conn, topic) })
-			if err == nil {
-				over = append(over, edge{topic, upTo})
-			}
-			if err := r.pass(err); err != nil {
+			if err != nil {
 				return err
 			}
+			over = append(over, edge{topic, upTo})
 		}
 		if err := r.trim(ctx, true, over...); err != nil {
 			return err
@@ -129,14 +125,6 @@ func (r *retainer) topics(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// pass lets a run go on with other topics when one is damaged.
-func (r *retainer) pass(err error) error {
-	if errors.Is(err, ErrDamaged) {
-		r.damaged, err = err, nil
-	}
-	return err
 }
 
 // edge reads one from a snapshot: another process may be deleting.
@@ -238,17 +226,13 @@ func (r *retainer) trimTopic(ctx context.Context, e edge, lazy bool, most int) (
 
 // cut rewrites the pack that an edge is in, without what is up to there. It returns the newest offset that it dropped, 0 for none, and the bytes.
 func (r *retainer) cut(ctx context.Context, e edge, lazy bool) (last eventlog.Offset, bytes int64, err error) {
-	old, err := scanPack(r.conn.QueryRowContext(ctx, "SELECT position, span, count, topic, events FROM buffkit_packs WHERE topic = ? AND position <= ?"+
-		" ORDER BY position DESC LIMIT 1", e.topic, int64(e.upTo)))
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, 0, nil
-	}
-	if err != nil {
+	old, err := onePack(ctx, r.conn, "SELECT "+packColumns+" FROM buffkit_packs WHERE topic = ? AND position <= ? ORDER BY position DESC LIMIT 1", e.topic, int64(e.upTo))
+	if err != nil || old == nil {
 		return 0, 0, err
 	}
 	records, err := old.unpack()
-	if err != nil {
-		return 0, 0, r.pass(err)
+	if err != nil { // damaged: it goes as a whole, when all of it is over
+		return 0, 0, nil
 	}
 	var rest *pack
 	for i := range records {
@@ -311,7 +295,7 @@ func (r *retainer) budget(ctx context.Context) error {
 		if err == nil {
 			err = r.trim(ctx, false, edge{t.name, upTo})
 		}
-		if err := r.pass(err); err != nil {
+		if err != nil {
 			return err
 		}
 	}

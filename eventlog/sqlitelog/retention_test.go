@@ -30,13 +30,20 @@ func wantRead(t *testing.T, log *sqlitelog.Log, after eventlog.Offset, topic, wa
 		t.Fatal(err)
 	}
 	var got []string
-	for at := eventlog.NewCursor(head.Epoch(), after); ; {
+	at := eventlog.NewCursor(head.Epoch(), after)
+	if after == 0 {
+		at = eventlog.Cursor{}
+	}
+	for {
 		b, err := log.Read(t.Context(), []string{topic}, at, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
+		if at.At(0) == 0 && len(b.Gaps) > 0 {
+			t.Fatalf("%s from the beginning: %v", topic, b.Gaps)
+		}
 		for _, e := range b.Entries {
-			got = append(got, string(e.Event().Data))
+			got = append(got, fmt.Sprintf("%.10s", e.Event().Data))
 		}
 		for _, gap := range b.Gaps {
 			got = append(got, "gap")

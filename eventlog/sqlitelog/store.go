@@ -41,6 +41,8 @@ type Store struct {
 	dirty dirty
 	ages  ages
 
+	damage damage
+
 	mu     sync.Mutex // guards what follows
 	closed bool
 }
@@ -157,6 +159,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: the disk, or the file's max_page_count, leaves no room: %w", eventlog.ErrFull, err)
 	case sqlite3.SQLITE_BUSY:
 		return fmt.Errorf("sqlitelog: another transaction held the file for %v; make the app's transactions shorter: %w", lockPatience, err)
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%w: SQLite can't read the file; %s: %w", ErrDamaged, restore, err)
 	}
 	return err
 }

@@ -136,42 +136,32 @@ func (t *tailer) page(ctx context.Context) (page eventlog.Page, more bool, err e
 		if t.after.IsZero() || now.head <= t.after.At(0) {
 			return nil
 		}
-		page.Records, more, err = recordsBehind(ctx, t.conn, t.after.At(0))
+		var upTo eventlog.Offset
+		if page.Records, upTo, more, err = t.store.recordsBehind(ctx, t.conn, t.after.At(0)); more {
+			page.Head = page.Head.With(0, upTo)
+		}
 		return err
 	})
-	if more {
-		page.Head = page.Head.With(0, page.Records[len(page.Records)-1].Offset)
-	}
 	t.store.dirty.add(page.Records...)
 	return page, more, err
 }
 
 // groupsBehind are the packs of all groups with an offset behind ?1: the group that it is in begins before.
-const groupsBehind = "SELECT position, span, ahead, count, topic, events FROM buffkit_packs WHERE position > coalesce((SELECT" +
+const groupsBehind = "SELECT " + packColumns + " FROM buffkit_packs WHERE position > coalesce((SELECT" +
 	" CASE WHEN position + ahead <= ?1 THEN ?1 ELSE position - back END FROM buffkit_packs WHERE position <= ?1 ORDER BY position DESC LIMIT 1), ?1)" +
 	" ORDER BY position"
 
-// recordsBehind reads a page of whole groups, and tells whether there are more.
-func recordsBehind(ctx context.Context, conn *sql.Conn, after eventlog.Offset) (found []eventlog.Record, more bool, err error) {
-	rows, err := conn.QueryContext(ctx, groupsBehind, int64(after))
-	if err != nil {
-		return nil, false, err
-	}
-	defer rows.Close()
+// recordsBehind reads a page of whole groups, and tells up to where, and whether there are more. What is damaged is left out: the chain shows it.
+func (s *Store) recordsBehind(ctx context.Context, conn *sql.Conn, after eventlog.Offset) (found []eventlog.Record, upTo eventlog.Offset, more bool, err error) {
 	bytes, end := int64(0), eventlog.Offset(0) // of the group
-	for rows.Next() {
-		var p pack
-		var span, ahead eventlog.Offset
-		if err := rows.Scan(&p.first, &span, &ahead, &p.count, &p.topic, &p.events); err != nil {
-			return nil, false, err
-		}
+	err = eachPack(ctx, conn, groupsBehind, []any{int64(after)}, func(p *pack) (bool, error) {
 		if more = p.first > end && (len(found) >= pageRecords || bytes >= pageBytes); more {
-			break
+			return false, nil
 		}
-		p.last, end = p.first+span, p.first+ahead
+		end = p.end
 		records, err := p.unpack()
 		if err != nil {
-			return nil, false, err
+			return true, s.lose(ctx, plain{conn}, p, err)
 		}
 		for _, r := range records {
 			if r.Offset > after {
@@ -179,9 +169,13 @@ func recordsBehind(ctx context.Context, conn *sql.Conn, after eventlog.Offset) (
 				bytes += sizeOf(&r)
 			}
 		}
-	}
+		return true, nil
+	})
 	slices.SortFunc(found, byOffset)
-	return found, more, rows.Err()
+	if more {
+		end = last(found)
+	}
+	return found, end, more, err
 }
 
 func byOffset(a, b eventlog.Record) int { return cmp.Compare(a.Offset, b.Offset) }
@@ -192,11 +186,11 @@ func snapshot(ctx context.Context, conn *sql.Conn, f func() error) error {
 		return fmt.Errorf("sqlitelog: read: %w", err)
 	}
 	err := f()
-	if _, end := conn.ExecContext(context.WithoutCancel(ctx), "COMMIT"); err == nil {
+	if _, end := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err == nil { // a COMMIT fails with what a statement met in a damaged file
 		err = end
 	}
 	if err != nil {
-		return fmt.Errorf("sqlitelog: read: %w", err)
+		return fmt.Errorf("sqlitelog: read: %w", explain(err))
 	}
 	return nil
 }
