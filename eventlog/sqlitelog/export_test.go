@@ -75,7 +75,11 @@ func (s *Store) RetainNow(ctx context.Context, topics ...string) error {
 	for _, topic := range topics {
 		s.dirty.add(eventlog.Record{Topic: topic})
 	}
-	return s.retainAfter(ctx, math.MaxInt64)
+	err := s.retainAfter(ctx, math.MaxInt64)
+	for err == nil && s.ages.round().topic != "" { // to the end of the round
+		err = s.retainAfter(ctx, math.MaxInt64)
+	}
+	return err
 }
 
 // TrimAll deletes all events of a topic.

@@ -13,7 +13,12 @@ import (
 
 func openStore(t *testing.T, path string, opts *sqlitelog.Options) *sqlitelog.Store {
 	t.Helper()
-	store, err := sqlitelog.OpenStore(t.Context(), path, opts)
+	var o sqlitelog.Options
+	if opts != nil {
+		o = *opts
+	}
+	o.Replica.Logger = slog.New(slog.DiscardHandler)
+	store, err := sqlitelog.OpenStore(t.Context(), path, &o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -340,19 +340,53 @@ func levelOf(topics []topicSize, sum int64) int64 {
 func (r *retainer) forget(ctx context.Context) error {
 	age := r.store.ages.longest(&r.store.opts)
 	old := expiredBefore(age)
-	if old == 0 {
+	if old == 0 || !r.store.ages.forgets() {
 		return nil
 	}
 	old -= age.Microseconds() // who holds a cursor from before is told a gap in any case
-	return inTx(ctx, plain{r.conn}, func() error {
-		const gone = " FROM buffkit_trimmed AS t WHERE position < ? AND NOT EXISTS (SELECT 1 FROM buffkit_packs AS p WHERE p.topic = t.topic)"
-		var floor sql.NullInt64
-		if err := r.conn.QueryRowContext(ctx, "SELECT max(position)"+gone, old).Scan(&floor); err != nil || !floor.Valid {
+	for last := ""; ; {
+		gone, err := r.goneBehind(ctx, last, old)
+		if err != nil || len(gone) == 0 {
 			return err
 		}
-		if err := r.run(ctx, "UPDATE buffkit_log SET floor = max(floor, ?)", floor.Int64); err != nil {
+		if err := inTx(ctx, plain{r.conn}, func() error { return r.forgetSome(ctx, gone) }); err != nil {
 			return err
 		}
-		return r.run(ctx, "DELETE FROM buffkit_trimmed WHERE topic IN (SELECT topic"+gone+")", old)
-	})
+		last = gone[len(gone)-1].topic
+	}
+}
+
+// goneBehind returns the topics that come next in the order of their names of those that have no events, and had none for long, with the newest that they lost.
+func (r *retainer) goneBehind(ctx context.Context, topic string, old int64) (gone []edge, err error) {
+	return r.edges(ctx, "SELECT topic, position FROM buffkit_trimmed AS t WHERE topic > ? AND position < ?"+
+		" AND NOT EXISTS (SELECT 1 FROM buffkit_packs AS p WHERE p.topic = t.topic) ORDER BY topic LIMIT ?", topic, old, deletePacks)
+}
+
+func (r *retainer) forgetSome(ctx context.Context, gone []edge) error {
+	for _, e := range gone {
+		if err := r.run(ctx, "UPDATE buffkit_log SET floor = max(floor, ?)", int64(e.upTo)); err != nil {
+			return err
+		}
+		if err := r.run(ctx, "DELETE FROM buffkit_trimmed WHERE topic = ? AND position = ?", e.topic, int64(e.upTo)); err != nil { // not if it has lost more meanwhile
+			return err
+		}
+	}
+	return nil
+}
+
+// edges reads rows of a topic and an offset.
+func (r *retainer) edges(ctx context.Context, query string, args ...any) (edges []edge, err error) {
+	rows, err := r.conn.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e edge
+		if err := rows.Scan(&e.topic, &e.upTo); err != nil {
+			return nil, err
+		}
+		edges = append(edges, e)
+	}
+	return edges, rows.Err()
 }

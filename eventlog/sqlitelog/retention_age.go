@@ -11,13 +11,17 @@ import (
 	"github.com/buffkit/buffkit/eventlog"
 )
 
-const roundAtMost = 200 * time.Millisecond // of a run's part of a round through all topics: that are tens of thousands
+const (
+	roundAtMost = 200 * time.Millisecond // of a run's part of a round through all topics: that are tens of thousands
+	forgetEvery = time.Minute            // a walk through all that is remembered
+)
 
 // ages is how far the round through all topics has come, which looks for what is too old where each topic has an age of its own.
 type ages struct {
 	mu     sync.Mutex // guards what follows
 	now    round
-	before *round // the last that came to its end, nil if none has
+	before *round    // the last that came to its end, nil if none has
+	forgot time.Time // when topics were last forgotten
 }
 
 // round is a part of one.
@@ -39,6 +43,17 @@ func (a *ages) note(r round, end bool) {
 	if a.now = r; end {
 		a.now, a.before = round{}, &r
 	}
+}
+
+// forgets tells whether it is time to forget topics again.
+func (a *ages) forgets() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if time.Since(a.forgot) < forgetEvery {
+		return false
+	}
+	a.forgot = time.Now()
+	return true
 }
 
 // longest returns the longest age of any topic, without limit while that isn't known.
@@ -73,44 +88,25 @@ func (r *retainer) expired(ctx context.Context) error {
 
 // packsBefore returns the topics of the oldest packs before a position, with the newest offset of those.
 func (r *retainer) packsBefore(ctx context.Context, position int64) (over []edge, err error) {
-	rows, err := r.conn.QueryContext(ctx, "SELECT topic, max(position + span) FROM (SELECT topic, position, span FROM buffkit_packs"+
+	return r.edges(ctx, "SELECT topic, max(position + span) FROM (SELECT topic, position, span FROM buffkit_packs"+
 		" WHERE position < ?1 AND position + span < ?1 ORDER BY position LIMIT ?2) GROUP BY topic", position, deletePacks)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var e edge
-		if err := rows.Scan(&e.topic, &e.upTo); err != nil {
-			return nil, err
-		}
-		over = append(over, e)
-	}
-	return over, rows.Err()
 }
 
-// expiredOfEach deletes what is too old of the topics that come next, as many as there is time for. The next run goes on behind them.
+// expiredOfEach deletes what is too old of the topics that come next, as many as there is time to look at. The next run goes on behind them.
 func (r *retainer) expiredOfEach(ctx context.Context) error {
 	at, end := r.store.ages.round(), false
 	defer func() { r.store.ages.note(at, end) }()
-	for begin := time.Now(); !end && time.Since(begin) < roundAtMost; {
+	for looked := time.Duration(0); !end && looked < roundAtMost; {
+		began := time.Now()
 		oldest, err := r.oldestBehind(ctx, at.topic)
 		if err != nil {
 			return err
 		}
-		var over []edge
-		for _, o := range oldest {
-			age := r.store.opts.retentionOf(o.topic).Age
-			at.longest = max(at.longest, age)
-			if int64(o.upTo) >= expiredBefore(age) {
-				continue
-			}
-			upTo, err := expired(ctx, r.conn, o.topic, age)
-			if err != nil {
-				return err
-			}
-			over = append(over, edge{o.topic, upTo})
+		over, err := r.tooOld(ctx, oldest, &at)
+		if err != nil {
+			return err
 		}
+		looked += time.Since(began) // to delete takes as long as it takes
 		if err := r.trim(ctx, true, over...); err != nil {
 			return err
 		}
@@ -119,6 +115,23 @@ func (r *retainer) expiredOfEach(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// tooOld returns how far topics are too old, by their oldest events. The round notes their ages.
+func (r *retainer) tooOld(ctx context.Context, oldest []edge, at *round) (over []edge, err error) {
+	for _, o := range oldest {
+		age := r.store.opts.retentionOf(o.topic).Age
+		at.longest = max(at.longest, age)
+		if int64(o.upTo) >= expiredBefore(age) {
+			continue
+		}
+		upTo, err := expired(ctx, r.conn, o.topic, age)
+		if err != nil {
+			return nil, err
+		}
+		over = append(over, edge{o.topic, upTo})
+	}
+	return over, nil
 }
 
 // behind is a query for the topic that comes next, in the order of their names, be it one that has lost all of its events.
@@ -130,19 +143,7 @@ var oldestBehind = "WITH RECURSIVE walk (topic, n) AS (SELECT " + fmt.Sprintf(be
 
 // oldestBehind returns the topics that come next, each with the offset of its oldest event, a high one if it has none: a few looks into an index for each.
 func (r *retainer) oldestBehind(ctx context.Context, topic string) (oldest []edge, err error) {
-	rows, err := r.conn.QueryContext(ctx, oldestBehind, topic, topicsAtOnce, int64(math.MaxInt64))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var e edge
-		if err := rows.Scan(&e.topic, &e.upTo); err != nil {
-			return nil, err
-		}
-		oldest = append(oldest, e)
-	}
-	return oldest, rows.Err()
+	return r.edges(ctx, oldestBehind, topic, topicsAtOnce, int64(math.MaxInt64))
 }
 
 // expired returns the newest offset of a topic's packs that are too old as a whole, 0 if none is.
