@@ -142,9 +142,20 @@ type edge struct {
 	upTo  eventlog.Offset
 }
 
-// pause lets others write for as long as a transaction has kept them from it.
-func pause(ctx context.Context, took time.Duration) error {
-	timer := time.NewTimer(min(took, pauseMost))
+// write runs f in a transaction, and then lets others write for as long as it has kept them from it.
+func (r *retainer) write(ctx context.Context, f func() error) error {
+	select {
+	case <-r.store.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	began := time.Now()
+	err := inTx(ctx, plain{r.conn}, f)
+	r.store.turn <- struct{}{}
+	if err != nil {
+		return err
+	}
+	timer := time.NewTimer(min(time.Since(began), pauseMost))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -159,14 +170,10 @@ func pause(ctx context.Context, took time.Duration) error {
 func (r *retainer) trim(ctx context.Context, lazy bool, over ...edge) error {
 	over = slices.DeleteFunc(slices.Clone(over), func(e edge) bool { return e.upTo == 0 })
 	for len(over) > 0 {
-		began := time.Now()
-		if err := inTx(ctx, plain{r.conn}, func() (err error) {
+		if err := r.write(ctx, func() (err error) {
 			over, err = r.trimSome(ctx, lazy, over)
 			return err
 		}); err != nil {
-			return err
-		}
-		if err := pause(ctx, time.Since(began)); err != nil {
 			return err
 		}
 	}
@@ -349,7 +356,7 @@ func (r *retainer) forget(ctx context.Context) error {
 		if err != nil || len(gone) == 0 {
 			return err
 		}
-		if err := inTx(ctx, plain{r.conn}, func() error { return r.forgetSome(ctx, gone) }); err != nil {
+		if err := r.write(ctx, func() error { return r.forgetSome(ctx, gone) }); err != nil {
 			return err
 		}
 		last = gone[len(gone)-1].topic

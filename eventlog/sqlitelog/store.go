@@ -36,7 +36,8 @@ type Store struct {
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 	queue queue
-	soon  bell // rung when something was stored, or may be soon
+	turn  chan struct{} // holds one token while nobody of this process writes: who waits gets it first, and SQLite's own waiting is by chance
+	soon  bell          // rung when something was stored, or may be soon
 	feed  feed
 	dirty dirty
 	ages  ages
@@ -70,7 +71,8 @@ func OpenStore(ctx context.Context, path string, opts *Options) (*Store, error) 
 		db.Close()
 		return nil, fmt.Errorf("sqlitelog: open %s: %w", path, err)
 	}
-	s := &Store{opts: o, db: db, queue: queue{come: make(chan struct{}, 1)}}
+	s := &Store{opts: o, db: db, queue: queue{come: make(chan struct{}, 1)}, turn: make(chan struct{}, 1)}
+	s.turn <- struct{}{}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.tasks.Go(s.write)
 	s.tasks.Go(s.retain)
