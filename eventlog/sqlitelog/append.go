@@ -68,7 +68,12 @@ func (s *Store) commit(w *writer, calls []*call, records int) error {
 	ctx := context.Background() // nobody's: it belongs to all calls. A lock is waited for, but not for ever
 	a := appender{opts: &s.opts, query: w, now: time.Now(), known: w.known, added: make([]eventlog.Record, 0, records), buffers: &w.buffers}
 	err := w.use(ctx, func() error {
-		return inTx(ctx, w, func() error { return a.addAll(ctx, calls) })
+		return inTx(ctx, w, func() error {
+			if err := a.addAll(ctx, calls); err != nil {
+				return err
+			}
+			return s.place.check()
+		})
 	})
 	if err != nil {
 		for _, c := range calls {
@@ -110,6 +115,9 @@ func (s *Store) AppendTx(ctx context.Context, tx *sql.Tx, records []eventlog.Rec
 	}
 	if err == nil {
 		err = a.flush(ctx)
+	}
+	if err == nil {
+		err = s.place.check()
 	}
 	if err != nil {
 		return 0, fmt.Errorf("sqlitelog: append in a transaction: %w", err)

@@ -29,8 +29,9 @@ const (
 
 // Store is the log's file. Open wraps it in a Replica; it is exported for programs that bring one of their own.
 type Store struct {
-	opts Options
-	db   *sql.DB
+	opts  Options
+	db    *sql.DB
+	place place
 
 	ctx   context.Context // of all that runs in the background
 	stop  context.CancelFunc
@@ -71,7 +72,12 @@ func OpenStore(ctx context.Context, path string, opts *Options) (*Store, error) 
 		db.Close()
 		return nil, fmt.Errorf("sqlitelog: open %s: %w", path, err)
 	}
-	s := &Store{opts: o, db: db, queue: queue{come: make(chan struct{}, 1)}, turn: make(chan struct{}, 1)}
+	at, err := placeOf(full)
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("sqlitelog: open %s: %w", path, err)
+	}
+	s := &Store{opts: o, db: db, place: at, queue: queue{come: make(chan struct{}, 1)}, turn: make(chan struct{}, 1)}
 	s.turn <- struct{}{}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.tasks.Go(s.write)
