@@ -48,8 +48,8 @@ type Replica struct {
 	probes flights[struct{}, Cursor]
 	slots  chan struct{} // one for each range that is read at a time
 
-	seed   maphash.Seed
-	newest landmark // of the goroutine that follows the store
+	seed      maphash.Seed
+	landmarks []landmark // of the goroutine that follows the store: the newest record of the topics that it met last
 
 	ranges   atomic.Uint64
 	unopened atomic.Uint64
@@ -62,6 +62,9 @@ type Replica struct {
 	down    error         // why the store can't be followed, nil while it is
 	epochs  int           // how many there have been
 	past    []uint64      // the last of them, this one included
+
+	doubts   []landmark // that weren't found yet since the store was lost
+	doubtful bool       // they are to be looked for
 }
 
 var _ Log = (*Replica)(nil)

@@ -77,12 +77,15 @@ func (r *Replica) tail(heard func()) error {
 	again := r.hasHeard()
 	err := r.store.Tail(ctx, r.place(), func(p Page) error {
 		watchdog.Stop() // to take a page is our own work
-		if known := r.newest; again && known.epoch == p.Epoch {
-			r.background(func() { r.verify(ctx, known, cancel) })
+		if again {
+			again = false
+			r.doubt(p.Epoch)
 		}
-		again = false
 		if err := r.take(p); err != nil {
 			return err
+		}
+		if doubts := r.inDoubt(); len(doubts) > 0 {
+			r.background(func() { r.verify(ctx, doubts, cancel) })
 		}
 		watchdog.Reset(silence)
 		r.works()
@@ -140,11 +143,12 @@ func (r *Replica) take(p Page) error {
 	if begin != at.At(0) {
 		if r.hasHeard() {
 			r.log.Info("eventlog: the store has dropped events that this node hasn't seen; what is in memory is read again when it is asked for")
+			r.doubt(p.Epoch) // it may be another server
 		}
 		r.mem.restart(p.Epoch, begin)
 	}
 	if n := len(p.Records); n > 0 {
-		r.newest = r.landmarkOf(p.Epoch, &p.Records[n-1])
+		r.note(p.Epoch, &p.Records[n-1])
 	}
 	r.follow(p.Records[from:])
 	return nil

@@ -72,3 +72,80 @@ func TestReplicaFindsALostTailThatTheOffsetsDontShow(t *testing.T) {
 		})
 	}
 }
+
+// The store may be lost again before there is an answer, and by then what comes next is known as newest.
+func TestReplicaDoubtsUntilThereIsAnAnswer(t *testing.T) {
+	t.Parallel()
+	store := newFakeStore()
+	var down atomic.Bool
+	store.tail = func() error {
+		if down.Load() {
+			return errors.New("cut")
+		}
+		return nil
+	}
+	asked, answers := make(chan struct{}, 1), make(chan struct{})
+	store.history = func(eventlog.Range) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-answers
+	}
+	r := newReplica(t, store, nil)
+	cut := func() {
+		down.Store(true)
+		until(t, "it says so", func() bool { store.wake(); return r.Health() != nil })
+	}
+	last := mustAppend(t, r, series("t", 5)...)[4]
+	cut()
+	store.mu.Lock()
+	for i := range store.records[3:] {
+		store.records[3+i].Body = []byte("data: other\n\n")
+	}
+	store.mu.Unlock()
+	fill(t, store, series("other", 1)...)
+	down.Store(false)
+	until(t, "it has what came next", func() bool {
+		head, err := r.Head(t.Context())
+		return err == nil && r.Health() == nil && head.At(0) > last.At(0)
+	})
+	<-asked
+	cut()
+	close(answers)
+	down.Store(false)
+	until(t, "it finds the loss", func() bool {
+		head, err := r.Head(t.Context())
+		return err == nil && head.Epoch() != last.Epoch()
+	})
+}
+
+// The newest record may be of a topic that keeps so little that its loss shows nothing.
+func TestReplicaFindsALostTailByTheTopicsBefore(t *testing.T) {
+	t.Parallel()
+	store := newFakeStore()
+	store.keep.Count = 1
+	var down atomic.Bool
+	store.tail = func() error {
+		if down.Load() {
+			return errors.New("cut")
+		}
+		return nil
+	}
+	r := newReplica(t, store, nil)
+	mustAppend(t, r, series("orders", 1)...)
+	last := mustAppend(t, r, series("presence", 1)...)[0]
+	down.Store(true)
+	until(t, "it says so", func() bool { store.wake(); return r.Health() != nil })
+	store.mu.Lock()
+	for i := range store.records {
+		store.records[i].Body = []byte("data: other\n\n")
+	}
+	store.mu.Unlock()
+	fill(t, store, series("presence", 2)...)
+	down.Store(false)
+	until(t, "it finds the loss", func() bool {
+		head, err := r.Head(t.Context())
+		return err == nil && head.Epoch() != last.Epoch()
+	})
+}
