@@ -86,10 +86,24 @@ func (m *Memory) lacks(name string) lack {
 	l := lack{epoch: m.epoch, until: t.trimmed, keep: t.keep}
 	l.count = t.keep.Count - t.count
 	l.bytes = min(t.keep.Bytes-t.wire, m.opts.MaxBytes/loadShare)
+	if room := m.room(t); room/2 < l.bytes { // in memory events take up to twice their bytes
+		if l.bytes = room / 2; room <= t.memory/2 { // evict would take it back at once, and so page after page
+			l.bytes = 0
+		}
+	}
 	if l.bytes <= 0 || t.gone == t.trimmed {
 		l.count = 0
 	}
 	return l
+}
+
+// room is by how much a topic may grow so that evict leaves it that: what is free, or up to the class below the heaviest.
+func (m *Memory) room(t *topic) int64 {
+	room := m.opts.MaxBytes - m.bytes
+	if _, class := m.classes.heaviest(); class > 0 {
+		room = max(room, int64(1)<<(class-1)-1-t.memory)
+	}
+	return room
 }
 
 // past makes a topic of what a store has kept, nil if all of that is too old.

@@ -113,6 +113,33 @@ func TestReplicaReadsATopicOnceForAllWhoWait(t *testing.T) {
 }
 
 // Memory takes 10 events, the store has 100. What is older than memory's comes in pages from the store, and the reader sees no seam.
+// Where memory is full of a topic, nothing more of it is loaded to be dropped again: each page is one read.
+func TestReplicaLoadsNothingThatItHasNoRoomFor(t *testing.T) {
+	t.Parallel()
+	const events = 1000
+	store := newFakeStore()
+	all := series("t", events)
+	for i := range all {
+		all[i].Data = fmt.Appendf(nil, "%d %s", i, strings.Repeat("x", 200))
+	}
+	fill(t, store, all...)
+	r := newReplica(t, store, &eventlog.ReplicaOptions{Memory: eventlog.MemoryOptions{MaxBytes: 64 << 10}})
+	pages, got := 0, 0
+	for at := (eventlog.Cursor{}); ; pages++ {
+		b, err := r.Read(t.Context(), []string{"t"}, at, 50)
+		if err != nil || len(b.Gaps) > 0 {
+			t.Fatal(err, b.Gaps)
+		}
+		got += len(b.Entries)
+		if at = b.Next; len(b.Entries) == 0 && b.Behind == 0 {
+			break
+		}
+	}
+	if got != events || store.asked() > pages+3 {
+		t.Errorf("%d of %d events in %d pages, for which %d ranges were read", got, events, pages, store.asked())
+	}
+}
+
 func TestReplicaPagesWhatMemoryCantHold(t *testing.T) {
 	t.Parallel()
 	for name, bounds := range map[string]eventlog.MemoryOptions{
