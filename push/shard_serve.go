@@ -32,8 +32,11 @@ func (s *shard) beLate(p *parked) {
 	}
 }
 
-// glanceEntries are read of each crowd when many are read for at once: as many as most have that have any.
-const glanceEntries = 4
+// A crowd is read for together with others if it has few topics: the log is locked meanwhile.
+const (
+	glanceTopics  = 16
+	glanceEntries = 4 // of each crowd: as many as most have that have any
+)
 
 // serveCrowds is serveCrowd for some that have news: one read for all of them. Those that have more than a glance finds are read for one by one.
 func (s *shard) serveCrowds(some []*crowd) {
@@ -41,22 +44,25 @@ func (s *shard) serveCrowds(some []*crowd) {
 	s.asks = slices.Grow(s.asks[:0], len(some))[:len(some)]
 	for i, c := range some {
 		c.news.Store(false) // before the read: what comes from here on asks for another
-		s.asks[i].Topics, s.asks[i].After = c.audience.topics, c.at
-		if len(c.step) == 0 {
-			s.asks[i].Topics = nil
+		s.asks[i].Topics, s.asks[i].After = nil, c.at
+		if len(c.step) > 0 && len(c.audience.topics) <= glanceTopics {
+			s.asks[i].Topics = c.audience.topics
 		}
 	}
 	glanced := s.broker.readAll(s.asks, glanceEntries)
 	s.takeOwn()
 	for i, c := range some {
-		switch batch := &s.asks[i].Batch; {
+		a := &s.asks[i]
+		found := a.Batch.Entries
+		switch {
 		case len(c.step) == 0:
-		case glanced && (batch.Behind == len(batch.Entries) || len(batch.Entries) == 0):
-			s.glance.fill(s.broker, c.audience.slow, batch, c.at, eventlog.Cursor{})
+		case glanced && len(a.Topics) > 0 && (a.Batch.Behind == len(found) || len(found) == 0):
+			s.glance.fill(s.broker, c.audience.slow, &a.Batch, c.at, eventlog.Cursor{})
 			s.serveStep(c, &s.glance)
 		default:
 			s.serveCrowd(c)
 		}
+		clear(found) // else they would keep what the log drops
 	}
 }
 
