@@ -76,6 +76,9 @@ func checkTopic(topic string) error {
 // so does a topic's name that isn't one: the broker wouldn't say what is wrong with it.
 func (h *Hub) authorizeStream(r *http.Request) (push.Grant, error) {
 	grant, topics, err := h.mayRead(r)
+	if query := r.URL.Query(); err == nil && (query.Has("after") || query.Has("since")) { // it would begin elsewhere than was meant
+		err = badRequest("a stream takes ?cursor=; ?after= and ?since= are for /history, whose next is a cursor")
+	}
 	if err == nil {
 		return push.Grant{User: grant.User, Topics: topics, Expires: grant.Expires}, nil
 	}

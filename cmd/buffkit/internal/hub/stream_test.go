@@ -85,6 +85,8 @@ func TestARefusedStream(t *testing.T) {
 		{"reserved topic", open, "topic=~all", 400, "bad_request", "reserved"},
 		{"endless topic", open, "topic=" + strings.Repeat("a", 300), 400, "bad_request", "255"},
 		{"topic that isn't UTF-8", open, "topic=%ff", 400, "bad_request", "UTF-8"},
+		{"a place as history takes it", open, "topic=news&after=1.0", 400, "bad_request", "?cursor="},
+		{"a time as history takes it", open, "topic=news&since=2026-11-21T22:52:50Z", 400, "bad_request", "?cursor="},
 		{"too many topics", open, "topic=a&topic=b&topic=c", 400, "too_many_topics", ""},
 		{"no token", closed, "topic=news", 401, "unauthorized", ""},
 		{"garbage for a token", closed, "topic=news&access_token=garbage", 401, "access_invalid", ""},
