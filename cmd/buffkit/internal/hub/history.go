@@ -95,7 +95,7 @@ func (h *Hub) history(w http.ResponseWriter, r *http.Request) error {
 // placeOf returns where a page begins: behind ?after=, or at ?since=, or else at the oldest event that is kept.
 func (h *Hub) placeOf(ctx context.Context, query url.Values) (eventlog.Cursor, error) {
 	since := query.Get("since")
-	if since == "" {
+	if !query.Has("since") {
 		after, err := eventlog.ParseCursor(query.Get("after"))
 		if err != nil {
 			err = fmt.Errorf("%w; give the id of an event or the next of a page, or leave ?after= out", err)
