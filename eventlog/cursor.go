@@ -33,8 +33,9 @@ type position struct {
 func NewCursor(epoch uint64, offset Offset) Cursor { return Cursor{epoch: epoch}.With(0, offset) }
 
 // Since returns the place in a log behind which a Read finds what was appended at a time or later, as Offset.Time tells it: to a microsecond, and
-// by the clock that the log goes by. For a time later than the newest event that is the head. As after any cursor, Read tells a gap of a topic
-// that has dropped events since then; but a log that was begun later, a Memory after a restart say, knows nothing of what was before.
+// by the clock that the log goes by. For a time later than the newest event that this node has it is the head, and what comes next is read though it be
+// older. As after any cursor, Read tells a gap of a topic that has dropped events since then; but a log that was begun later, a Memory after a restart say,
+// or one that lost its tail in a failover, knows nothing of what is gone, and tells no gap: a cursor from before does.
 //
 // Errors: those of Head.
 func Since(ctx context.Context, log Log, t time.Time) (Cursor, error) {
