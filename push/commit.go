@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -146,7 +147,7 @@ func contextOf(ctx context.Context, group []*commit) (context.Context, context.C
 	}
 }
 
-var errLogPanicked = errors.New("push: the log panicked while it stored the events of several calls")
+var errLogPanicked = fmt.Errorf("push: the log panicked while it stored the events of several calls: %w", eventlog.ErrUnknownOutcome)
 
 // gather takes those that wait, as many as go together.
 func (c *committer) gather(own *commit) []*commit {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 // slowLog takes a second for each append, as one does that is far away, and counts them.
 type slowLog struct {
 	eventlog.Log
+	panics  bool
 	mu      sync.Mutex // guards what follows
 	appends int
 	fail    error
@@ -26,6 +28,9 @@ func (l *slowLog) Append(ctx context.Context, events ...eventlog.Event) ([]event
 	case <-time.After(time.Second):
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+	if l.panics {
+		panic("a bug of the log")
 	}
 	l.mu.Lock()
 	l.appends++
@@ -130,6 +135,32 @@ func TestAFailedAppendFailsAllThatSharedIt(t *testing.T) {
 		log.fail = nil
 		log.mu.Unlock()
 		publish(t, b, "a:1")
+	})
+}
+
+// The one whose call it was has the panic. The others only know that it came to no end.
+func TestALogThatPanicsLeavesTheOutcomeUnknown(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBroker(t, push.Public("a"), push.Options{Log: &slowLog{Log: newLog(t, none), panics: true}})
+		var all sync.WaitGroup
+		var panicked, unknown atomic.Int64
+		for range 5 {
+			all.Go(func() {
+				defer func() {
+					if recover() != nil {
+						panicked.Add(1)
+					}
+				}()
+				if _, err := b.Publish(t.Context(), push.Event{Topic: "a"}); !errors.Is(err, eventlog.ErrUnknownOutcome) {
+					t.Errorf("got %v", err)
+				}
+				unknown.Add(1)
+			})
+		}
+		all.Wait()
+		if panicked.Load() != 2 || unknown.Load() != 3 { // the first, and of the others the one that appended for all
+			t.Errorf("%d panicked, %d have an unknown outcome", panicked.Load(), unknown.Load())
+		}
 	})
 }
 
