@@ -31,7 +31,7 @@ func (p *pending) finish(epoch uint64, err error) {
 
 // Append implements eventlog.Store. Calls that come while others are on their way share a script.
 //
-// Errors: ErrFull when Redis is out of memory; ErrUnknownOutcome when there was no answer; ErrClosed; the context's, which also wraps
+// Errors: ErrFull when Redis is out of memory; ErrUnknownOutcome when there was no answer, or none that can be read; ErrClosed; the context's, which also wraps
 // ErrUnknownOutcome if the records had been sent.
 func (s *Store) Append(ctx context.Context, records []eventlog.Record) (uint64, error) {
 	if err := ctx.Err(); err != nil {
@@ -162,8 +162,8 @@ func (s *Store) store(ctx context.Context, records []*eventlog.Record, seen seen
 		if err != nil {
 			return 0, s.outcome(err)
 		}
-		if epoch, records, err = s.take(b, records, reply); err != nil {
-			return 0, err
+		if epoch, records, err = s.take(b, records, reply); err != nil { // the script has run
+			return 0, fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, err)
 		}
 	}
 	return epoch, nil

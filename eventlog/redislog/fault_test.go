@@ -324,6 +324,21 @@ func TestACutNetworkLosesNothing(t *testing.T) {
 	}
 }
 
+// Whatever is wrong with the answer, the script has run.
+func TestAnAnswerThatCannotBeReadLeavesTheOutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	server := own(t, servers.Redis)
+	store := openStore(t, redislog.Options{Addrs: []string{server.Addr}})
+	mustAppend(t, store, record("a", "1"))
+	mustDo(t, server, "HSET", "{buffkit}:m", "e", "another program's")
+	if _, err := store.Append(t.Context(), []eventlog.Record{record("a", "2")}); !errors.Is(err, eventlog.ErrUnknownOutcome) {
+		t.Errorf("Append: %v, want ErrUnknownOutcome", err)
+	}
+	if n := mustDo(t, server, "XLEN", "{buffkit}:t:a"); n != ":2" {
+		t.Errorf("%s events are stored, want both", n)
+	}
+}
+
 func TestAServerOutOfMemoryRefusesAndIsRead(t *testing.T) {
 	t.Parallel()
 	server := own(t, servers.Redis)
