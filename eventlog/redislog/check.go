@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
@@ -74,16 +75,9 @@ func (o *Options) hasLog(ctx context.Context, client rueidis.Client) (bool, erro
 	return client.Do(ctx, client.B().Hexists().Key(key).Field("e").Build()).AsBool()
 }
 
-// connect connects, and tries no longer than the context lasts. What the client connects to later has no longer either.
+// connect connects, and tries no longer than the context lasts.
 func (o *Options) connect(ctx context.Context) (rueidis.Client, error) {
-	opts := o.conn().Client()
-	if end, ok := ctx.Deadline(); ok {
-		for _, dialer := range []*net.Dialer{&opts.Dialer, &opts.Sentinel.Dialer} {
-			dialer.Deadline = end                                                       // of all addresses together
-			dialer.Timeout = max(min(o.DialTimeout, time.Until(end)), time.Millisecond) // the library waits as long for the greeting
-		}
-	}
-	client, err := rueidis.NewClient(opts)
+	client, err := rueidis.NewClient(o.clientWithin(ctx))
 	if err == nil {
 		return client, nil
 	}
@@ -91,6 +85,18 @@ func (o *Options) connect(ctx context.Context) (rueidis.Client, error) {
 		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
 	return nil, fmt.Errorf("connect to Redis at %v: %w", o.Addrs, o.explain(err))
+}
+
+// clientWithin returns the options of a client that tries to connect no longer than the context lasts. What it connects to later has no longer either.
+func (o *Options) clientWithin(ctx context.Context) rueidis.ClientOption {
+	opts := o.conn().Client()
+	if end, ok := ctx.Deadline(); ok {
+		for _, dialer := range []*net.Dialer{&opts.Dialer, &opts.Sentinel.Dialer} {
+			dialer.Deadline = end                                                       // of all addresses together
+			dialer.Timeout = max(min(o.DialTimeout, time.Until(end)), time.Millisecond) // the library waits as long for the greeting
+		}
+	}
+	return opts
 }
 
 func (o *Options) checkNodes(ctx context.Context, nodes map[string]rueidis.Client) (all []eventlog.Finding, err error) {
@@ -289,18 +295,22 @@ func (s *server) replication() eventlog.Finding {
 
 // checkSentinels asks each of those that the options name: a failover takes most of all there are.
 func checkSentinels(ctx context.Context, o *Options) (found []eventlog.Finding) {
-	known := 0
-	for _, addr := range o.Addrs {
-		n, err := askSentinel(ctx, o, addr)
-		if err != nil {
+	known, errs := make([]int, len(o.Addrs)), make([]error, len(o.Addrs))
+	var asked sync.WaitGroup
+	for i, addr := range o.Addrs { // at the same time: one that is silent takes nothing of the others' time
+		asked.Go(func() { known[i], errs[i] = askSentinel(ctx, o, addr) })
+	}
+	asked.Wait()
+	for i, addr := range o.Addrs {
+		if err := errs[i]; err != nil {
 			found = append(found, eventlog.FoundWarning(fmt.Sprintf("the Sentinel at %s can't be asked: %v", addr, o.explain(err)), "start it, or take it out of the URL"))
 		}
-		known = max(known, n)
 	}
-	what := fmt.Sprintf("%d Sentinels watch %s", known, o.Sentinel)
+	most := slices.Max(known)
+	what := fmt.Sprintf("%d Sentinels watch %s", most, o.Sentinel)
 	switch {
-	case known == 0:
-	case known < quorum:
+	case most == 0:
+	case most < quorum:
 		found = append(found, eventlog.FoundWarning(what+": when one of them is gone there is no majority, and no failover", "run three, on different machines, and name them all in the URL"))
 	default:
 		found = append(found, eventlog.FoundOK(what))
@@ -310,7 +320,7 @@ func checkSentinels(ctx context.Context, o *Options) (found []eventlog.Finding) 
 
 // askSentinel returns how many Sentinels one knows of, itself included.
 func askSentinel(ctx context.Context, o *Options, addr string) (int, error) {
-	opts := o.conn().Client()
+	opts := o.clientWithin(ctx)
 	opts.InitAddress, opts.ForceSingleClient, opts.Sentinel, opts.SelectDB = []string{addr}, true, rueidis.SentinelOption{}, 0
 	opts.Username, opts.Password = o.SentinelUsername, o.SentinelPassword
 	client, err := rueidis.NewClient(opts)

@@ -1,10 +1,13 @@
 package redislog_test
 
 import (
+	"context"
+	"net"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/eventlog/redislog"
@@ -77,6 +80,10 @@ func TestCheckFindsWhatAFailoverLoses(t *testing.T) {
 	wantFindings(t, of(p.replica), "error: the server is a replica")
 	wantFindings(t, of(p.master), "warning: appendonly", "warning: 1 replicas, and min-replicas-to-write is 0")
 	mustDo(t, p.master, "CONFIG", "SET", "min-replicas-to-write", "1")
+	eventually(t, "the master has counted its replica", func() bool {
+		info, err := p.master.Info("INFO", "replication")
+		return err == nil && info["min_slaves_good_slaves"] == "1"
+	})
 	wantFindings(t, of(p.master), "warning: appendonly")
 
 	sentinel, err := servers.RedisSentinel("events", p.master)
@@ -87,6 +94,17 @@ func TestCheckFindsWhatAFailoverLoses(t *testing.T) {
 	wantFindings(t, of(sentinel), "error: this is a Sentinel")
 	through := redislog.Options{Addrs: []string{sentinel.Addr, "127.0.0.1:1"}, Sentinel: "events"}
 	wantFindings(t, through, "warning: appendonly", "warning: the Sentinel at 127.0.0.1:1 can't be asked", "warning: 1 Sentinels watch events")
+
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	through.Addrs = []string{sentinel.Addr, silent.Addr().String(), sentinel.Addr}
+	through.Timeout, through.DialTimeout = time.Hour, time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	wantFindingsWithin(ctx, t, through, "warning: appendonly", "warning: the Sentinel at "+silent.Addr().String()+" can't be asked", "warning: 1 Sentinels watch events")
 }
 
 func TestCheckFindsAClusterThatIsNotWhole(t *testing.T) {
@@ -142,7 +160,12 @@ func TestCheckTellsTheServersApart(t *testing.T) {
 // wantFindings checks that these, in their order, are all that isn't fine, each "level: a part of its text".
 func wantFindings(t *testing.T, opts redislog.Options, want ...string) {
 	t.Helper()
-	found, err := redislog.Check(t.Context(), &opts)
+	wantFindingsWithin(t.Context(), t, opts, want...)
+}
+
+func wantFindingsWithin(ctx context.Context, t *testing.T, opts redislog.Options, want ...string) {
+	t.Helper()
+	found, err := redislog.Check(ctx, &opts)
 	if err != nil {
 		t.Error(err)
 		return
