@@ -44,7 +44,8 @@ It ends with 1 if there is an error, or it can't look; with --strict also if the
 		Example: `  buffkit doctor --log sqlite:buffkit-data
   buffkit doctor --log 'redis://user:password@localhost:6379' --strict
   buffkit doctor --log postgres://localhost/app --database postgres://localhost/app --format json`,
-		Args: noArgs,
+		Args:    noArgs,
+		PreRunE: notEmpty,
 		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
 			f.logNamed = cmd.Flags().Changed("log") || os.Getenv(logVar) != ""
 			return a.runDoctor(cmd.Context(), &f)

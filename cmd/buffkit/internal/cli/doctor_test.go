@@ -107,6 +107,7 @@ func TestDoctorsExitCodes(t *testing.T) {
 	t.Parallel()
 	run(t, "", "doctor", "--log", "memory").want(t, 0, "0 errors, 1 warning")
 	run(t, "", "doctor", "--log", "memory", "--strict").want(t, 1, "0 errors, 1 warning")
+	run(t, "", "doctor", "--database", "").want(t, 2, "--database is empty") // a variable that isn't set
 	file := filepath.Join(t.TempDir(), "log.db")
 	if err := os.WriteFile(file, []byte(strings.Repeat("no database ", 500)), 0o600); err != nil {
 		t.Fatal(err)
