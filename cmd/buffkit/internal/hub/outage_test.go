@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -195,6 +196,39 @@ func TestAPublisherIsToldWhatBecameOfItsEvents(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAFileThatWasDeletedIsTold(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	log, err := sqlitelog.Open(t.Context(), filepath.Join(folder, "log.db"), &sqlitelog.Options{
+		Replica: eventlog.ReplicaOptions{Logger: slog.New(slog.DiscardHandler)}})
+	var logged lines
+	b := startWith(t, opened(t, log, err), &hub.Options{CheckInterval: time.Nanosecond, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	auth := []string{"Authorization", "Bearer " + b.token("news", "*")}
+	b.publish("news", "before", auth...)
+	if a := b.do("GET", "/readyz", ""); a.status != 200 {
+		t.Errorf("before: %d %s", a.status, a.body)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	a := b.do("POST", "/events?topic=news", "lost", auth...)
+	a.want(t, 503, "unavailable", "see the server's log")
+	if a.header.Get("Retry-After") == "" || strings.Contains(a.body, folder) {
+		t.Errorf("%v %s", a.header, a.body)
+	}
+	b.do("GET", "/readyz", "").want(t, 503, "not_ready", "")
+	for _, line := range []string{"request failed", "not ready"} {
+		if !slices.ContainsFunc(strings.Split(logged.String(), "\n"), func(l string) bool {
+			return strings.Contains(l, line) && strings.Contains(l, "deleted or moved")
+		}) {
+			t.Errorf("the server's log has no %q that says why: %s", line, logged.String())
+		}
+	}
+	if got := b.history("topic=news", auth...).data(); !slices.Equal(got, []string{"before"}) {
+		t.Errorf("kept %q", got)
 	}
 }
 
