@@ -2,7 +2,6 @@ package push
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"strings"
 	"sync"
@@ -20,10 +19,10 @@ type fleet struct {
 	broker   *Broker
 	store    sessionstore.Store
 	sessions *sessions
-	node     string
+	node     string                 // what the store knows this node by; "" if it doesn't yet. Its alone who tells
 	work     chan struct{}          // one, if somebody has come or gone
 	more     chan struct{}          // one, if there is more to restore
-	unsure   map[sessionID]struct{} // of which the store may count something else than it was told. Its alone who tells
+	untold   map[sessionID]struct{} // which the store is to be told of, under this name. Its alone who tells
 
 	mu        sync.Mutex // guards what follows. Taken after a session's mu
 	down      bool       // the store doesn't answer, and isn't asked
@@ -37,8 +36,8 @@ type fleet struct {
 
 func newFleet(b *Broker) *fleet {
 	return &fleet{
-		broker: b, store: b.opts.Sessions, sessions: b.sessions, node: rand.Text(),
-		work: make(chan struct{}, 1), more: make(chan struct{}, 1), unsure: map[sessionID]struct{}{},
+		broker: b, store: b.opts.Sessions, sessions: b.sessions,
+		work: make(chan struct{}, 1), more: make(chan struct{}, 1), untold: map[sessionID]struct{}{},
 	}
 }
 

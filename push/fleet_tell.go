@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -61,9 +62,6 @@ func (f *fleet) settleLeft(ctx context.Context) (sessions int, ok bool) {
 	}
 	err := f.call(ctx, f.timeout(), func(ctx context.Context) error { return f.store.Leave(ctx, f.node, leaves) })
 	if err != nil {
-		for _, s := range left {
-			f.unsure[s.id] = struct{}{}
-		}
 		f.fail(fmt.Errorf("leave: %w", err))
 	}
 	return len(left), err == nil
@@ -129,9 +127,6 @@ func (f *fleet) ask(claims []*claim) {
 		err = fmt.Errorf("%d outcomes for %d claims", len(outcomes), len(claims))
 	}
 	if err != nil {
-		for _, c := range claims {
-			f.unsure[c.ticket.session] = struct{}{}
-		}
 		f.fail(fmt.Errorf("connect: %w", err))
 		outcomes = make([]sessionstore.Outcome, len(claims))
 		for i := range outcomes {
@@ -163,7 +158,7 @@ func zeroForNone(limit int) int {
 // beat says that this node is alive, and lets the store be told what it may not know.
 func (f *fleet) beat() {
 	f.mu.Lock()
-	failed, unsure := f.failed, f.uncounted || len(f.unsaid) > 0
+	failed, more := f.failed, f.uncounted || len(f.unsaid) > 0
 	f.mu.Unlock()
 	if failed {
 		f.beginAnew()
@@ -177,42 +172,72 @@ func (f *fleet) beat() {
 		f.beginAnew()
 	case err != nil:
 		f.fail(fmt.Errorf("beat: %w", err))
-	case unsure:
-		f.gather(false)
+	case more:
+		f.gather()
 	}
 }
 
-// beginAnew makes the node known to the store, and lets it be told all that the node has.
+// beginAnew makes the node known to the store by a name that it never had, and lets it be told all that the node has. What the store counts for the name before isn't
+// known after a failure: it may have lost a Leave that it has acknowledged, and what was given up may still arrive. So the store is to forget that name.
 func (f *fleet) beginAnew() {
 	f.mu.Lock()
 	f.failed = false
 	f.mu.Unlock()
-	err := f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error { return f.store.Restore(ctx, f.node, nodeTTL, nil) })
+	name := rand.Text()
+	err := f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error { return f.store.Restore(ctx, name, nodeTTL, nil) })
 	if err != nil {
 		f.fail(fmt.Errorf("restore: %w", err))
 		return
 	}
-	f.gather(true)
+	before := f.node
+	f.node = name
+	f.broker.running.Go(func() { f.forget(f.broker.ctx, before, nodeTTL) }) // it may have had much, and nobody should wait for that
+	f.untell()
+	f.gather()
 }
 
-// gather notes the sessions to restore: all, or those that the store wasn't told of.
-func (f *fleet) gather(all bool) {
-	f.mu.Lock()
-	f.uncounted = false
-	var left []*session
-	if all {
-		left, f.left = f.left, nil
+// forget ends a name of this node. If that fails, the name is dead to the store when its time is over.
+func (f *fleet) forget(ctx context.Context, name string, most time.Duration) {
+	if name == "" {
+		return
 	}
+	err := f.call(ctx, most, func(ctx context.Context) error { return f.store.Forget(ctx, name) })
+	if err != nil {
+		f.warnCounted(err)
+	}
+}
+
+func (f *fleet) warnCounted(err error) {
+	f.broker.logger().Warn("push: the session store counts what this node had for a while longer", "for", nodeTTL, "error", err)
+}
+
+// untell notes that the store was told of nothing.
+func (f *fleet) untell() {
+	f.untold = map[sessionID]struct{}{}
+	f.mu.Lock()
+	left := f.left
+	f.left = nil
 	f.mu.Unlock()
 	for _, s := range left { // of which the table may have forgotten some
 		s.mu.Lock()
-		s.leaving = false
+		s.told, s.leaving = 0, false
 		s.mu.Unlock()
-		f.unsure[s.id] = struct{}{}
 	}
 	for s := range f.sessions.byID.all() {
-		if s.isUntold() || all && s.isHeld() {
-			f.unsure[s.id] = struct{}{}
+		s.mu.Lock()
+		s.told = 0
+		s.mu.Unlock()
+	}
+}
+
+// gather notes the sessions to restore: those that the store wasn't told of.
+func (f *fleet) gather() {
+	f.mu.Lock()
+	f.uncounted = false
+	f.mu.Unlock()
+	for s := range f.sessions.byID.all() {
+		if s.isUntold() {
+			f.untold[s.id] = struct{}{}
 		}
 	}
 	signal(f.more)
@@ -223,13 +248,6 @@ func (s *session) isUntold() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == sessionLive && s.told < s.connections
-}
-
-// isHeld tells whether the session has a connection, or the store may count one.
-func (s *session) isHeld() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.told > 0 || s.connections > 0
 }
 
 // restore tells the store some of what it may not know. The store is up if there is no more.
@@ -256,14 +274,14 @@ func (f *fleet) restore() {
 
 // restoreSome tells what this node has of some sessions.
 func (f *fleet) restoreSome() (more bool, err error) {
-	held := make([]sessionstore.Held, 0, min(len(f.unsure), maxRestored))
-	for id := range f.unsure {
+	held := make([]sessionstore.Held, 0, min(len(f.untold), maxRestored))
+	for id := range f.untold {
 		if held = append(held, f.held(id)); len(held) == maxRestored {
 			break
 		}
 	}
 	if len(held) == 0 {
-		f.unsure = map[sessionID]struct{}{} // a map keeps the memory of all it ever had
+		f.untold = map[sessionID]struct{}{} // a map keeps the memory of all it ever had
 		return false, nil
 	}
 	err = f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error { return f.store.Restore(ctx, f.node, 0, held) })
@@ -271,7 +289,7 @@ func (f *fleet) restoreSome() (more bool, err error) {
 		return false, err
 	}
 	for _, h := range held {
-		delete(f.unsure, sessionID(h.Session))
+		delete(f.untold, sessionID(h.Session))
 	}
 	return true, nil
 }
@@ -346,18 +364,16 @@ func (f *fleet) fail(err error) {
 // end tells who has gone at last, and that the node is no more. The first takes no longer than a call may: of those that it doesn't get to, the store doesn't learn the
 // places, which are in their tokens.
 func (f *fleet) end() {
-	err := errNotAsked
-	if !f.isDown() {
-		ctx, cancel := context.WithTimeout(context.Background(), f.timeout())
-		defer cancel()
-		for left, ok := f.settleLeft(ctx); ok && left > 0; {
-			left, ok = f.settleLeft(ctx)
-		}
-		err = f.call(context.Background(), f.timeout(), func(ctx context.Context) error { return f.store.Forget(ctx, f.node) })
+	if f.isDown() {
+		f.warnCounted(errNotAsked)
+		return
 	}
-	if err != nil {
-		f.broker.logger().Warn("push: the session store counts what this node had for a while longer", "for", nodeTTL, "error", err)
+	ctx, cancel := context.WithTimeout(context.Background(), f.timeout())
+	defer cancel()
+	for left, ok := f.settleLeft(ctx); ok && left > 0; {
+		left, ok = f.settleLeft(ctx)
 	}
+	f.forget(context.Background(), f.node, f.timeout())
 }
 
 // call asks the store something that may take so long.

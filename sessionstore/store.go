@@ -25,7 +25,8 @@ type ID [16]byte
 
 // Store is shared by all nodes. Its calls may overlap, and those that change something are durable when they return, as the store promises.
 // Times are the store's, one clock for all nodes. An error of a call itself means that the store couldn't be asked or that the outcome is unknown: asking again does no
-// harm, but that a connection may be counted twice until its node tells with Restore what it has of the session.
+// harm, but that a connection may be counted twice until its node tells with Restore what it has of the session. What a store that was restarted counts for a node may be
+// of before: after an error, and after ErrNodeLost, a node goes on by another name, that it never had, tells all that it has, and lets the name before be forgotten.
 type Store interface {
 	// Connect counts a connection for each claim, in their order, each on its own: an Outcome for each. It makes the sessions that it doesn't know. For a
 	// node that is lost it counts until the next Sweep.
@@ -46,13 +47,14 @@ type Store interface {
 	Revoked(ctx context.Context, after string) (revoked []Revocation, mark string, err error)
 
 	// Beat says that a node is alive for as long as ttl. Error: ErrNodeLost if the node's time was over before, so that its connections have been, or may have been, given
-	// up: it calls Restore then.
+	// up.
 	Beat(ctx context.Context, node string, ttl time.Duration) error
 	// Restore sets what is counted for a node of the sessions that it gives: of one that it has no connection to, none. What is counted of others stays. It checks no limits,
-	// and raises the generations of sessions to those given if they are lower. It makes the node known for as long as ttl: at its start, and after ErrNodeLost, with nothing; with a
+	// and raises the generations of sessions to those given if they are lower. It makes the node known for as long as ttl: at its start, with nothing; with a
 	// ttl of 0 the node's time stays as it is. A node that has much tells it in several calls, and has no other call but Beat under way meanwhile.
 	Restore(ctx context.Context, node string, ttl time.Duration, held []Held) error
-	// Forget ends a node: its connections count no more, and their sessions are abandoned from now on.
+	// Forget ends a node: its connections count no more, and the sessions that have no others are abandoned from now on. What still arrives by the name of the node counts
+	// until the next Sweep.
 	Forget(ctx context.Context, node string) error
 	// Sweep takes the counts of dead nodes away, and removes the sessions that have been without a connection for longer than abandoned, or for longest if there are more
 	// than most (0: no limit), and the revoked after revoked, those with connections perhaps later. Where nodes ask for different times, what was revoked is kept for the longest of them

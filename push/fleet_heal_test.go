@@ -1,0 +1,137 @@
+package push_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/buffkit/buffkit/push"
+	"github.com/buffkit/buffkit/sessionstore"
+)
+
+// A store that is restarted, or fails over, may come back without the last that it has acknowledged.
+func TestCountsHealWhenTheStoreHasLostThatSomebodyLeft(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := newMoody(newStore(t))
+		fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: quiet()})
+		resume(t, fleet[0], "ada", "").next()
+		loseLeave(t, fleet[0], store)
+		store.set(func() { store.fail = errors.New("cut") })
+		pass(3 * time.Second)
+		store.set(func() { store.fail = nil })
+		pass(3 * time.Second)
+		if n := countedBy(t, store); n != 1 {
+			t.Errorf("%d connections are counted, there is one", n)
+		}
+	})
+}
+
+// loseLeave lets somebody come and go, and the store forget the latter.
+func loseLeave(t *testing.T, b *push.Broker, store *moody) {
+	t.Helper()
+	before := countedBy(t, store)
+	goes := resume(t, b, "bea", "")
+	goes.next()
+	store.set(func() { store.dumb = true })
+	goes.close()
+	pass(time.Millisecond)
+	store.set(func() { store.dumb = false })
+	if n := countedBy(t, store); n != before+1 {
+		t.Fatalf("%d connections are counted, it should have lost that one of %d has left", n, before+1)
+	}
+}
+
+// unswept is a store whose dead nodes nobody takes away.
+type unswept struct{ *moody }
+
+func (unswept) Sweep(context.Context, time.Duration, time.Duration, int) ([]sessionstore.Info, bool, error) {
+	return nil, false, nil
+}
+
+// The store may still count what a node had before it was taken for dead, as in a backup of Redis.
+func TestCountsHealWhenANodeComesBackBeforeItIsSwept(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := unswept{newMoody(newStore(t))}
+		fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: quiet()})
+		resume(t, fleet[0], "ada", "").next()
+		loseLeave(t, fleet[0], store.moody)
+		store.set(func() { store.dumb = true })
+		pass(11 * time.Second)
+		store.set(func() { store.dumb = false })
+		pass(3 * time.Second)
+		if n := countedBy(t, store); n != 1 {
+			t.Errorf("%d connections are counted, there is one", n)
+		}
+	})
+}
+
+// late is a store that a Connect reaches after its caller has given it up.
+type late struct {
+	*moody
+	cut    atomic.Bool
+	arrive func() error
+}
+
+func (l *late) Connect(ctx context.Context, node string, claims []sessionstore.Claim) ([]sessionstore.Outcome, error) {
+	if !l.cut.Load() {
+		return l.moody.Connect(ctx, node, claims)
+	}
+	l.arrive = func() error {
+		_, err := l.Store.Connect(context.Background(), node, claims)
+		return err
+	}
+	return nil, errors.New("cut")
+}
+
+func TestACallThatArrivesLateIsNotCountedForLong(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := &late{moody: newMoody(newStore(t))}
+		fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: quiet()})
+		pass(time.Millisecond)
+		store.cut.Store(true)
+		s := resume(t, fleet[0], "ada", "")
+		s.want("open:fresh")
+		store.cut.Store(false)
+		pass(3 * time.Second)
+		if n := countedBy(t, store); n != 1 || fleet[0].Stats().SessionsDown {
+			t.Fatalf("%d connections are counted; down: %v", n, fleet[0].Stats().SessionsDown)
+		}
+		s.close()
+		if err := store.arrive(); err != nil {
+			t.Fatal(err)
+		}
+		if n := countedBy(t, store); n != 1 {
+			t.Fatalf("%d connections are counted: the call hasn't arrived", n)
+		}
+		pass(buried)
+		if n := countedBy(t, store); n != 0 {
+			t.Errorf("%d connections are counted, and nobody is there", n)
+		}
+	})
+}
+
+// retentive is a store that forgets no node before its time is over.
+type retentive struct{ *moody }
+
+func (retentive) Forget(context.Context, string) error { return errors.New("it takes too long") }
+
+func TestCountsHealWithoutForget(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := retentive{newMoody(newStore(t))}
+		fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: quiet()})
+		s := resume(t, fleet[0], "ada", "")
+		store.set(func() { store.fail = errors.New("cut") })
+		pass(3 * time.Second)
+		store.set(func() { store.fail = nil })
+		pass(3 * time.Second)
+		if n := countedBy(t, store); n != 2 {
+			t.Errorf("%d connections are counted, want one for the name that is over too", n)
+		}
+		pass(buried)
+		if n := countedBy(t, store); n != 1 || s.ended() {
+			t.Errorf("%d connections are counted; its stream ended: %v", n, s.ended())
+		}
+	})
+}
