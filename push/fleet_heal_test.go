@@ -3,6 +3,8 @@ package push_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -132,6 +134,84 @@ func TestCountsHealWithoutForget(t *testing.T) {
 		pass(buried)
 		if n := countedBy(t, store); n != 1 || s.ended() {
 			t.Errorf("%d connections are counted; its stream ended: %v", n, s.ended())
+		}
+	})
+}
+
+// The store may be back before the node has found that out.
+func TestCloseTellsWhatWasRevokedWithoutTheStore(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := newMoody(newStore(t))
+		fleet := newFleet(t, 2, push.Options{Sessions: store, Logger: quiet()})
+		var onB []*stream
+		var ids []string
+		for range 3 {
+			onA := resume(t, fleet[0], "ada", "")
+			ids, onB = append(ids, onA.session()), append(onB, resume(t, fleet[1], "ada", onA.token()))
+		}
+		store.set(func() { store.fail = errors.New("cut") })
+		for _, id := range ids {
+			if err := fleet[0].Revoke(id); !errors.Is(err, push.ErrSessionsDown) {
+				t.Errorf("Revoke: %v", err)
+			}
+		}
+		store.set(func() { store.fail = nil })
+		if err := fleet[0].Close(); err != nil {
+			t.Fatal(err)
+		}
+		pass(2*time.Second + heard)
+		for i, s := range onB {
+			if got := s.next(); !s.ended() || !slices.Contains(got, "bye:revoked") {
+				t.Errorf("stream %d at the other node got %q", i, got)
+			}
+		}
+	})
+}
+
+func TestCloseTellsHowManyRevocationsAreLost(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		for _, hang := range []bool{false, true} {
+			store := newMoody(newStore(t))
+			var log record
+			fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: log.logger()})
+			one, two := resume(t, fleet[0], "ada", ""), resume(t, fleet[0], "bea", "")
+			ids := []string{one.session(), two.session()}
+			store.set(func() { store.fail = errors.New("cut") })
+			for _, id := range ids {
+				if err := fleet[0].Revoke(id); !errors.Is(err, push.ErrSessionsDown) {
+					t.Errorf("Revoke: %v", err)
+				}
+			}
+			store.set(func() { store.hang = hang })
+			began := time.Now()
+			if err := fleet[0].Close(); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took > 2*push.DefaultSessionsTimeout {
+				t.Errorf("hangs: %v: Close took %v", hang, took)
+			}
+			if got := log.String(); !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "sessions=2") {
+				t.Errorf("hangs: %v: logged: %s", hang, got)
+			}
+		}
+	})
+}
+
+func TestARevokeThatCloseOvertakesSaysSo(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := newMoody(newStore(t))
+		fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: quiet()})
+		s := resume(t, fleet[0], "ada", "")
+		id := s.session()
+		store.set(func() { store.hang = true })
+		revoked := make(chan error, 1)
+		go func() { revoked <- fleet[0].Revoke(id) }()
+		pass(time.Millisecond)
+		if err := fleet[0].Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-revoked; !errors.Is(err, push.ErrClosed) {
+			t.Errorf("Revoke: %v", err)
 		}
 	})
 }

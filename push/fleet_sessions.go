@@ -119,6 +119,9 @@ func (f *fleet) revoke(text string) error {
 	case err == nil:
 		return ErrNoSession
 	}
+	if err != nil && f.broker.ctx.Err() != nil { // perhaps too late for end
+		return fmt.Errorf("revoke %s at another node: the store may not know it: %w: %w", text, ErrClosed, err)
+	}
 	if err != nil {
 		return fmt.Errorf("revoke %s: this node refuses it; the others will once the store is back: %w: %w", text, ErrSessionsDown, err)
 	}
@@ -142,7 +145,7 @@ func (f *fleet) revokeStored(id sessionID) (first bool, err error) {
 var errNotAsked = errors.New("it was found to be down before")
 
 // sayUnsaid tells the store one of those that were revoked while it was down. There is no more if there was none.
-func (f *fleet) sayUnsaid() (more bool, err error) {
+func (f *fleet) sayUnsaid(ctx context.Context) (more bool, err error) {
 	f.mu.Lock()
 	if len(f.unsaid) == 0 {
 		f.mu.Unlock()
@@ -150,7 +153,7 @@ func (f *fleet) sayUnsaid() (more bool, err error) {
 	}
 	next := f.unsaid[0]
 	f.mu.Unlock()
-	err = f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error {
+	err = f.call(ctx, f.timeout(), func(ctx context.Context) error {
 		_, err := f.store.Revoke(ctx, next.Session, next.Cause)
 		return err
 	})

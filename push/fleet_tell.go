@@ -258,7 +258,7 @@ func (f *fleet) restore() {
 	if failed {
 		return // the next beat begins anew
 	}
-	more, err := f.sayUnsaid()
+	more, err := f.sayUnsaid(f.broker.ctx)
 	if err == nil && !more {
 		more, err = f.restoreSome()
 	}
@@ -364,6 +364,7 @@ func (f *fleet) fail(err error) {
 // end tells who has gone at last, and that the node is no more. The first takes no longer than a call may: of those that it doesn't get to, the store doesn't learn the
 // places, which are in their tokens.
 func (f *fleet) end() {
+	f.sayLast()
 	if f.isDown() {
 		f.warnCounted(errNotAsked)
 		return
@@ -374,6 +375,24 @@ func (f *fleet) end() {
 		left, ok = f.settleLeft(ctx)
 	}
 	f.forget(context.Background(), f.node, f.timeout())
+}
+
+// sayLast tells what was revoked while the store was down, in case it is back: when this node has ended nobody knows. It takes no longer than a call may.
+func (f *fleet) sayLast() {
+	ctx, cancel := context.WithTimeout(context.Background(), f.timeout())
+	defer cancel()
+	more, err := f.sayUnsaid(ctx)
+	for more && err == nil {
+		more, err = f.sayUnsaid(ctx)
+	}
+	if err == nil {
+		return
+	}
+	f.mu.Lock()
+	lost := len(f.unsaid)
+	f.mu.Unlock()
+	f.broker.logger().Error("push: the session store wasn't told of sessions that were revoked while it was down: other nodes accept their tokens; revoke them again there",
+		"sessions", lost, "error", err)
 }
 
 // call asks the store something that may take so long.

@@ -393,8 +393,9 @@ func (b *Broker) Sessions() iter.Seq[SessionInfo] { return b.sessions.all() }
 
 // Revoke ends a session: its streams get a goodbye, and its tokens are refused. Without Options.Sessions that lasts while the
 // process does. With them it ends the streams of all nodes, within a second, and also a session that nobody knows, since its tokens might resume
-// it. It returns ErrNoSession if there is no such session or it was revoked before, and ErrSessionsDown if the store couldn't be told: the session is then revoked on
-// this node, and on the others as soon as the store is back. The streams of this node are told at once, whatever the store does; the call itself takes twice
+// it. It returns ErrNoSession if there is no such session or it was revoked before, ErrClosed if Close came first or meanwhile, and ErrSessionsDown if the store couldn't be told: the session is then revoked on
+// this node, and on the others as soon as the store is back. If this node is closed before, Close tries once more; what the store can't be told then is lost, and logged as an
+// error with the number of sessions: call Revoke again at another node. The streams of this node are told at once, whatever the store does; the call itself takes twice
 // Options.SessionsTimeout at most.
 func (b *Broker) Revoke(session string) error {
 	if b.fleet != nil {
