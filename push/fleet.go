@@ -148,7 +148,8 @@ func (f *fleet) learn(t ticket, o sessionstore.Outcome, gone bool) (*session, ui
 	switch {
 	case errors.Is(o.Err, sessionstore.ErrTooMany):
 		return nil, 0, ErrTooManyConnections
-	case errors.Is(o.Err, sessionstore.ErrRevoked): // of which the feed tells
+	case errors.Is(o.Err, sessionstore.ErrRevoked):
+		f.learnRevoked(t)
 		return nil, 0, ErrRevoked
 	case errors.Is(o.Err, sessionstore.ErrReplayed):
 		s, _ := f.sessions.markRevoked(t, ErrTokenReplayed)
@@ -162,6 +163,14 @@ func (f *fleet) learn(t ticket, o sessionstore.Outcome, gone bool) (*session, ui
 		if generation, ok, err := f.sessions.attach(s, t, o, gone); ok {
 			return s, generation, err
 		}
+	}
+}
+
+// learnRevoked notes that a session is revoked before the feed says so: the store may be down by then. Perhaps it was a replay, so what is noted is bounded until the feed
+// says that it was not.
+func (f *fleet) learnRevoked(t ticket) {
+	if s, news := f.sessions.markRevoked(t, ErrTokenReplayed); news {
+		s.end(ErrRevoked)
 	}
 }
 

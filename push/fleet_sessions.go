@@ -84,12 +84,20 @@ func (m *sessions) markRevoked(t ticket, cause error) (s *session, news bool) {
 	}
 }
 
-// markRecord is not ok if the record was forgotten meanwhile.
+// markRecord is not ok if the record was forgotten meanwhile. One that a replay has revoked isn't pushed out by others any more if the app revokes it too.
 func (m *sessions) markRecord(s *session, cause error) (news, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != sessionLive {
-		return false, s.state == sessionRevoked
+	switch s.state {
+	case sessionForgotten:
+		return false, false
+	case sessionRevoked:
+		if errors.Is(cause, ErrRevoked) && s.listed == &m.replayed {
+			m.replays.Add(-1)
+			s.seen = m.now()
+			m.list(s, &m.revoked)
+		}
+		return false, true
 	}
 	m.revokeLocked(s, m.now(), cause)
 	return true, true

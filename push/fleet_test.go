@@ -789,7 +789,15 @@ func TestReplaysDoNotLetANodeForgetWhatWasRevoked(t *testing.T) {
 		if err := fleet[0].Revoke(s.session()); err != nil {
 			t.Fatal(err)
 		}
+		if got := resume(t, fleet[1], "ada", s.token()).refusal(); got != "401 revoked" { // before it has heard why
+			t.Errorf("at once: %s", got)
+		}
 		pass(heard)
+		stolen := replayed(t, fleet[1], inside)
+		pass(heard)
+		if err := fleet[1].Revoke(stolen.session()); !errors.Is(err, push.ErrNoSession) {
+			t.Errorf("Revoke of what a replay has revoked: %v", err)
+		}
 		var claims []sessionstore.Claim
 		for i := range push.MaxReplays + 10 {
 			id := sessionstore.ID{1, byte(i >> 16), byte(i >> 8), byte(i)}
@@ -808,6 +816,52 @@ func TestReplaysDoNotLetANodeForgetWhatWasRevoked(t *testing.T) {
 			if got := resume(t, b, "ada", s.token()).refusal(); got != "401 revoked" {
 				t.Errorf("node %d: %s", i, got)
 			}
+		}
+		if got := resume(t, fleet[1], "cyd", stolen.token()).refusal(); got != "401 revoked" {
+			t.Errorf("one that the app has revoked after a replay: %s", got)
+		}
+	})
+}
+
+// replayed returns a stream of a session that the store has revoked for a replay.
+func replayed(t *testing.T, b *push.Broker, store sessionstore.Store) *stream {
+	t.Helper()
+	s := resume(t, b, "cyd", "")
+	s.next()
+	var id sessionstore.ID
+	err := store.List(t.Context(), func(info sessionstore.Info) bool {
+		if info.User == "cyd" {
+			id = info.Session
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Revoke(t.Context(), id, sessionstore.ErrReplayed); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// The feed of what is revoked comes a little later.
+func TestANodeThatWasToldOfARevocationRefusesWithoutTheStore(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := newMoody(newStore(t))
+		fleet := newFleet(t, 2, push.Options{Sessions: store, Logger: quiet()})
+		s := resume(t, fleet[0], "ada", "")
+		onB := resume(t, fleet[1], "ada", s.token())
+		onB.next()
+		if err := fleet[0].Revoke(s.session()); err != nil {
+			t.Fatal(err)
+		}
+		if got := resume(t, fleet[1], "ada", s.token()).refusal(); got != "401 revoked" {
+			t.Errorf("the store says it: %s", got)
+		}
+		onB.want("bye:revoked")
+		store.set(func() { store.fail = errors.New("cut") })
+		if got := resume(t, fleet[1], "ada", s.token()).refusal(); got != "401 revoked" {
+			t.Errorf("without the store: %s", got)
 		}
 	})
 }

@@ -58,8 +58,8 @@ type session struct {
 	told        int32 // connections that the store counts for this node, as far as we know
 	streams     []stream
 
-	listed     *sessionList // guarded by sessions.mu, as are the links
-	prev, next *session
+	listed     *sessionList // written with both mu and sessions.mu
+	prev, next *session     // guarded by sessions.mu
 }
 
 type sessionState uint8
@@ -304,7 +304,7 @@ func (m *sessions) sweep(ended func(SessionInfo)) {
 		if m.count.Load() > int64(m.opts.Limits.MaxSessions) {
 			keep = 0
 		}
-		info, forgotten, due := m.forget(s, sessionLive, keep)
+		info, forgotten, due := m.forget(s, &m.abandoned, keep)
 		if !due {
 			break
 		}
@@ -318,7 +318,7 @@ func (m *sessions) sweep(ended func(SessionInfo)) {
 		good += revokedSlack
 	}
 	for s := m.oldest(&m.revoked); s != nil; s = m.oldest(&m.revoked) {
-		if _, _, due := m.forget(s, sessionRevoked, good); !due {
+		if _, _, due := m.forget(s, &m.revoked, good); !due {
 			break
 		}
 	}
@@ -327,10 +327,13 @@ func (m *sessions) sweep(ended func(SessionInfo)) {
 		if m.replays.Load() > maxReplays {
 			keep = 0
 		}
-		if _, _, due := m.forget(s, sessionRevoked, keep); !due {
+		_, forgotten, due := m.forget(s, &m.replayed, keep)
+		if !due {
 			break
 		}
-		m.replays.Add(-1)
+		if forgotten {
+			m.replays.Add(-1)
+		}
 	}
 }
 
@@ -343,11 +346,11 @@ func (m *sessions) oldest(l *sessionList) *session {
 	return l.first
 }
 
-// forget drops a listed session that is still in the state and was left long enough ago. It isn't due if that is to come.
-func (m *sessions) forget(s *session, state sessionState, after time.Duration) (info SessionInfo, forgotten, due bool) {
+// forget drops a session that is still in the list and was left long enough ago. It isn't due if that is to come.
+func (m *sessions) forget(s *session, from *sessionList, after time.Duration) (info SessionInfo, forgotten, due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != state || s.connections > 0 && state == sessionLive {
+	if s.listed != from {
 		return info, false, true // it has just left the list
 	}
 	if time.Duration(m.now()-s.seen) < after {
