@@ -5,8 +5,10 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/buffkit/buffkit/push"
@@ -213,5 +215,91 @@ func TestARevokeThatCloseOvertakesSaysSo(t *testing.T) {
 		if err := <-revoked; !errors.Is(err, push.ErrClosed) {
 			t.Errorf("Revoke: %v", err)
 		}
+	})
+}
+
+// watched is a store that notes the longest time between two signs of life.
+type watched struct {
+	*moody
+	last    time.Time
+	longest time.Duration
+}
+
+func (w *watched) Beat(ctx context.Context, node string, ttl time.Duration) error {
+	w.set(func() {
+		if !w.last.IsZero() {
+			w.longest = max(w.longest, time.Since(w.last))
+		}
+		w.last = time.Now()
+	})
+	return w.moody.Beat(ctx, node, ttl)
+}
+
+func TestANodeThatASlowStoreKeepsBusySaysThatItLives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{moody: newMoody(newStore(t))}
+		fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: quiet()})
+		pass(time.Millisecond)
+		store.set(func() { store.takes = 900 * time.Millisecond })
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				for range 100 {
+					ctx, cancel := context.WithTimeout(t.Context(), 1300*time.Millisecond)
+					stay(ctx, fleet[0])
+					cancel()
+				}
+			})
+		}
+		all.Wait()
+		store.set(func() {
+			if store.longest == 0 || store.longest > 3*time.Second { // a beat, and a call that is under way
+				t.Errorf("it was silent for %v", store.longest)
+			}
+		})
+	})
+}
+
+// oneFails is a store that fails one Restore of sessions, and counts the sessions of all.
+type oneFails struct {
+	*moody
+	failed bool
+}
+
+func (o *oneFails) Restore(ctx context.Context, node string, ttl time.Duration, held []sessionstore.Held) error {
+	fails := false
+	o.set(func() { fails = !o.failed && o.moody.held >= 1000 })
+	if fails {
+		o.failed = true
+		return errors.New("a deadlock")
+	}
+	return o.moody.Restore(ctx, node, ttl, held)
+}
+
+func TestAPartThatCanNotBeToldAtOnceIsToldAgainAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &oneFails{moody: newMoody(newStore(t))}
+		fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: quiet()})
+		const streams = 3000
+		ctx, leave := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range streams {
+			all.Go(func() { stay(ctx, fleet[0]) })
+		}
+		pass(time.Second)
+		store.set(func() { store.fail = errors.New("cut") })
+		pass(3 * time.Second)
+		store.set(func() { store.fail, store.moody.held = nil, 0 })
+		pass(3 * time.Second)
+		if n := countedBy(t, store); n != streams || fleet[0].Stats().SessionsDown {
+			t.Errorf("%d connections are counted, there are %d; down: %v", n, streams, fleet[0].Stats().SessionsDown)
+		}
+		if !store.failed || store.moody.held > streams {
+			t.Errorf("it has failed: %v; it was told of %d sessions, there are %d", store.failed, store.moody.held, streams)
+		}
+		leave()
+		all.Wait()
 	})
 }

@@ -24,9 +24,10 @@ func (f *fleet) tell() {
 	beat := time.NewTicker(nodeBeat)
 	defer beat.Stop()
 	for f.broker.ctx.Err() == nil {
+		f.beatIfDue(beat.C)
 		select {
 		case <-f.work:
-			f.settle()
+			f.settle(beat.C)
 		case <-f.more:
 			f.restore()
 		case <-beat.C:
@@ -37,12 +38,22 @@ func (f *fleet) tell() {
 	f.end()
 }
 
+// beatIfDue goes before every other call: a select picks at random, and a node that a slow store keeps busy would be taken for dead.
+func (f *fleet) beatIfDue(due <-chan time.Time) {
+	select {
+	case <-due:
+		f.beat()
+	default:
+	}
+}
+
 // settle tells who has gone, and then asks for those who come: they may need the room.
-func (f *fleet) settle() {
+func (f *fleet) settle(due <-chan time.Time) {
 	left, ok := f.settleLeft(context.Background())
 	if !ok {
 		return
 	}
+	f.beatIfDue(due)
 	claims := f.takeClaims()
 	f.ask(claims)
 	if left+len(claims) > 0 {
@@ -284,7 +295,11 @@ func (f *fleet) restoreSome() (more bool, err error) {
 		f.untold = map[sessionID]struct{}{} // a map keeps the memory of all it ever had
 		return false, nil
 	}
-	err = f.call(f.broker.ctx, f.timeout(), func(ctx context.Context) error { return f.store.Restore(ctx, f.node, 0, held) })
+	tell := func(ctx context.Context) error { return f.store.Restore(ctx, f.node, 0, held) }
+	err = f.call(f.broker.ctx, f.timeout(), tell)
+	if err != nil { // once more, since all would begin anew for this part; it is the same
+		err = f.call(f.broker.ctx, f.timeout(), tell)
+	}
 	if err != nil {
 		return false, err
 	}
