@@ -32,6 +32,7 @@ type fleet struct {
 	uncounted bool                      // a stream was let in that the store wasn't told of
 	unsaid    []sessionstore.Revocation // of this node, which the store wasn't told
 	reread    bool                      // what was revoked is to be read from its beginning
+	forgets   int                       // names of this node that the store is asked to forget now
 }
 
 func newFleet(b *Broker) *fleet {

@@ -218,6 +218,38 @@ func TestARevokeThatCloseOvertakesSaysSo(t *testing.T) {
 	})
 }
 
+// slowForget is a store that takes its time to take back what a node had.
+type slowForget struct{ *moody }
+
+func (s slowForget) Forget(ctx context.Context, node string) error {
+	if err := waitFor(ctx, 3*time.Second); err != nil {
+		return err
+	}
+	return s.moody.Forget(ctx, node)
+}
+
+func TestNothingCountsTwiceWhileAStoreForgetsWhatANodeHad(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := slowForget{newMoody(newStore(t))}
+		fleet := newFleet(t, 1, push.Options{Sessions: store, Logger: quiet(), Limits: push.Limits{MaxConnectionsPerUser: 2}})
+		resume(t, fleet[0], "ada", "").next()
+		store.set(func() { store.fail = errors.New("cut") })
+		pass(3 * time.Second)
+		store.set(func() { store.fail = nil })
+		for range 60 {
+			pass(100 * time.Millisecond)
+			if n := countedBy(t, store); n > 1 {
+				t.Fatalf("%d connections are counted, there is one", n)
+			}
+		}
+		if n := countedBy(t, store); n != 1 || fleet[0].Stats().SessionsDown {
+			t.Errorf("%d connections are counted in the end; down: %v", n, fleet[0].Stats().SessionsDown)
+		}
+		second := resume(t, fleet[0], "ada", "")
+		second.want("open:fresh")
+	})
+}
+
 // watched is a store that notes the longest time between two signs of life.
 type watched struct {
 	*moody

@@ -200,11 +200,24 @@ func (f *fleet) beginAnew() {
 		f.fail(fmt.Errorf("restore: %w", err))
 		return
 	}
-	before := f.node
+	f.forgetBefore(f.node)
 	f.node = name
-	f.broker.running.Go(func() { f.forget(f.broker.ctx, before, nodeTTL) }) // it may have had much, and nobody should wait for that
 	f.untell()
 	f.gather()
+}
+
+// forgetBefore ends a name of this node, which may have had much. Who comes doesn't wait for that, but what the node has does: else it would count twice.
+func (f *fleet) forgetBefore(name string) {
+	f.mu.Lock()
+	f.forgets++
+	f.mu.Unlock()
+	f.broker.running.Go(func() {
+		f.forget(f.broker.ctx, name, nodeTTL)
+		f.mu.Lock()
+		f.forgets--
+		f.mu.Unlock()
+		signal(f.more)
+	})
 }
 
 // forget ends a name of this node. If that fails, the name is dead to the store when its time is over.
@@ -264,13 +277,13 @@ func (s *session) isUntold() bool {
 // restore tells the store some of what it may not know. The store is up if there is no more.
 func (f *fleet) restore() {
 	f.mu.Lock()
-	failed := f.failed
+	failed, forgets := f.failed, f.forgets > 0
 	f.mu.Unlock()
 	if failed {
 		return // the next beat begins anew
 	}
 	more, err := f.sayUnsaid(f.broker.ctx)
-	if err == nil && !more {
+	if err == nil && !more && !forgets {
 		more, err = f.restoreSome()
 	}
 	switch {
@@ -278,7 +291,7 @@ func (f *fleet) restore() {
 		f.fail(fmt.Errorf("restore: %w", err))
 	case more:
 		signal(f.more)
-	default:
+	case !forgets:
 		f.works()
 	}
 }
