@@ -310,7 +310,7 @@ func (f *fleet) restoreSome() (more bool, err error) {
 	}
 	tell := func(ctx context.Context) error { return f.store.Restore(ctx, f.node, 0, held) }
 	err = f.call(f.broker.ctx, f.timeout(), tell)
-	if err != nil { // once more, since all would begin anew for this part; it is the same
+	if err != nil { // once more, or all would begin anew for this part; if both arrive it is as if one had
 		err = f.call(f.broker.ctx, f.timeout(), tell)
 	}
 	if err != nil {

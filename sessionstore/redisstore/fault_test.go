@@ -193,6 +193,30 @@ func TestWhatAServerForgetsIsBroughtBackByRestore(t *testing.T) {
 	}
 }
 
+// A server that comes back with an old file counts who has left since, under the name of a node that goes on.
+func TestAnOldFileCountsNothingForANodeWithANewName(t *testing.T) {
+	t.Parallel()
+	server := own(t, servers.Redis)
+	store := openStore(t, redisstore.Options{Addrs: []string{server.Addr}})
+	mustDo(t, store.Restore(t.Context(), "a", time.Hour, nil))
+	stays, left := newID(), newID()
+	mustDo(t, connect(t.Context(), store, stays))
+	mustDo(t, connect(t.Context(), store, left))
+	_, err := server.Do("SAVE")
+	mustDo(t, err)
+	mustDo(t, store.Leave(t.Context(), "a", []sessionstore.Leave{{Session: left, User: "ada"}}))
+	restart(t, server)
+	eventually(t, "the store works again", func() bool { return store.Restore(t.Context(), "b", time.Hour, nil) == nil })
+	if n := counted(t, store, left); n != 1 {
+		t.Fatalf("%d connections are counted: the server has lost nothing", n)
+	}
+	mustDo(t, store.Forget(t.Context(), "a"))
+	mustDo(t, store.Restore(t.Context(), "b", 0, []sessionstore.Held{{Session: stays, User: "ada", Connections: 1}}))
+	if n, m, u := counted(t, store, stays), counted(t, store, left), ofUser(t, store, "ada"); n != 1 || m != 0 || u != 1 {
+		t.Errorf("%d connections are counted of who stays, %d of who has left, %d of the user", n, m, u)
+	}
+}
+
 func TestAnUnknownOutcomeIsHealedByRestore(t *testing.T) {
 	t.Parallel()
 	server := sharedRedis(t)
