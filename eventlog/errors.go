@@ -14,8 +14,8 @@ var (
 	ErrTooLarge = errors.New("eventlog: event too large")
 	// ErrInvalid is in the EventError of an event that can't be put on the wire unchanged.
 	ErrInvalid = errors.New("eventlog: invalid event")
-	// ErrUnknownOutcome is returned by Append when the connection to where events are stored was lost before it answered: they may be stored
-	// or not. Append them again with their idempotency keys.
+	// ErrUnknownOutcome is returned by Append when the connection to where events are stored was lost before it answered, or its answer can't be
+	// read: they may be stored or not. Append them again with their idempotency keys.
 	ErrUnknownOutcome = errors.New("eventlog: unknown whether the events were stored")
 	// ErrNotVisible is returned by Append of a Replica, beside the cursors, when the events are stored but the node couldn't follow its store as
 	// far as to them in time. They will be delivered: append them again only with idempotency keys.
