@@ -149,20 +149,20 @@ func (c *call) finish(places []place, epoch uint64, err error) {
 	close(c.done)
 }
 
-// Each is a transaction of its own: one round trip, and the lock is held during none. The first stores events only if the log's head is still where this node
-// takes it to be, and it knows the newest offset of each topic: then it does without the functions, which take twice as long for a few events.
+// Each is a transaction of its own: one round trip, and the lock is held during none. The first stores events only if the newest row is still the one that
+// this node takes for it, and it knows the newest offset of each topic: then it does without the functions, which take twice as long for a few events.
 const (
 	appendNextQuery = `
 WITH moved AS (
-	UPDATE {log} l SET chain = l.head, head = greatest(l.head + 1, {log}_clock()) + cardinality($3::smallint[]) - 1
-	WHERE l.partition = 0 AND l.head = $8::bigint RETURNING l.epoch, l.chain, l.head
+	UPDATE {log} l SET chain = l.head, head = greatest(l.head + 1, {log}_clock()) + cardinality($3::smallint[]) - 1, mark = {log}_mark(l.mark)
+	WHERE l.partition = 0 AND l.head = $8::bigint AND l.mark = $9::bigint RETURNING l.epoch, l.chain, l.head, l.mark
 ), stored AS (
-	INSERT INTO {log}_batches (last, first, chain, topics, prevs, lasts, members, ends, keys, body)
-	SELECT m.head, m.head - cardinality($3::smallint[]) + 1, m.chain, $1::text[], $7::bigint[], $2::smallint[], $3::smallint[], $4::integer[], $5::integer[], $6::bytea FROM moved m
+	INSERT INTO {log}_batches (last, first, chain, mark, topics, prevs, lasts, members, ends, keys, body)
+	SELECT m.head, m.head - cardinality($3::smallint[]) + 1, m.chain, m.mark, $1::text[], $7::bigint[], $2::smallint[], $3::smallint[], $4::integer[], $5::integer[], $6::bytea FROM moved m
 )
-SELECT m.epoch, m.head - cardinality($3::smallint[]) + 1, m.chain, CASE WHEN pg_notification_queue_usage() < 0.5 THEN pg_notify('{channel}', '') END IS NULL FROM moved m`
-	appendQuery = `SELECT epoch, first, chain, prevs
-FROM {log}_append($1::text[], $2::smallint[], $3::smallint[], $4::integer[], $5::integer[], $6::bytea, $7::bigint[], $8::bigint, $9::bigint)`
+SELECT m.epoch, m.head - cardinality($3::smallint[]) + 1, m.chain, m.mark, CASE WHEN pg_notification_queue_usage() < 0.5 THEN pg_notify('{channel}', '') END IS NULL FROM moved m`
+	appendQuery = `SELECT epoch, first, chain, mark, prevs
+FROM {log}_append($1::text[], $2::smallint[], $3::smallint[], $4::integer[], $5::integer[], $6::bytea, $7::bigint[], $8::bigint, $9::bigint, $10::bigint)`
 	appendOnceQuery = `SELECT epoch, "offset", prev, chain, repeated FROM {log}_append_once($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint)`
 )
 
@@ -194,34 +194,37 @@ func (s *store) insert(calls []*call) (places []place, epoch uint64, err error) 
 // insertRow stores records without idempotency keys in one row.
 func (s *store) insertRow(ctx context.Context, q querier, calls []*call) (places []place, epoch uint64, err error) {
 	p := pack(calls)
-	known, at, since := s.latest.of(p.topics)
-	args := s.args(p.topics, p.lasts, p.members, p.ends, p.keys, p.body, known, at)
-	var first, chain eventlog.Offset
-	if s.alone && !slices.Contains(known, 0) {
+	h := s.latest.of(p.topics)
+	args := s.args(p.topics, p.lasts, p.members, p.ends, p.keys, p.body, h.known, h.at, h.mark)
+	var first eventlog.Offset
+	var l link
+	if s.alone && !slices.Contains(h.known, 0) {
 		var untold bool
-		err := q.QueryRow(ctx, s.appendNext, args...).Scan(&epoch, &first, &chain, &untold)
+		err := q.QueryRow(ctx, s.appendNext, args...).Scan(&epoch, &first, &l.chain, &l.mark, &untold)
 		if s.alone = err == nil; s.alone {
-			return s.placed(p, first, chain, known), epoch, nil
+			return s.placed(p, first, l, h.known), epoch, nil
 		}
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return nil, 0, err
 		}
 	}
 	var prevs []int64
-	if err := q.QueryRow(ctx, s.append, append(args, since)...).Scan(&epoch, &first, &chain, &prevs); err != nil {
+	if err := q.QueryRow(ctx, s.append, append(args, h.since)...).Scan(&epoch, &first, &l.chain, &l.mark, &prevs); err != nil {
 		return nil, 0, err
 	}
 	if len(prevs) != len(p.topics) {
 		return nil, 0, fmt.Errorf("the server named %d topics of %d", len(prevs), len(p.topics))
 	}
-	s.alone = int64(chain) == at
-	return s.placed(p, first, chain, prevs), epoch, nil
+	if s.alone = int64(l.chain) == h.at; int64(l.chain) < h.at {
+		s.latest.forget()
+	}
+	return s.placed(p, first, l, prevs), epoch, nil
 }
 
 // placed tells what became of a row, and remembers it.
-func (s *store) placed(p *packed, first, chain eventlog.Offset, prevs []int64) []place {
-	places := p.places(first, chain, prevs)
-	s.latest.appended(p, places)
+func (s *store) placed(p *packed, first eventlog.Offset, l link, prevs []int64) []place {
+	places := p.places(first, l.chain, prevs)
+	s.latest.appended(l, p, places)
 	return places
 }
 

@@ -18,8 +18,8 @@ var ErrIsolation = errors.New("pglog: the transaction's isolation isn't READ COM
 
 // One statement both inserts and tells the isolation.
 const appendTxQuery = `
-INSERT INTO {log}_pending (leads, period, topic, key, idem, body, known, at, since)
-SELECT leads, period, topic, key, idem, body, known, $1::bigint, $2::bigint FROM (VALUES %s) AS v (leads, period, topic, key, idem, body, known)
+INSERT INTO {log}_pending (leads, period, topic, key, idem, body, known, at, mark, since)
+SELECT leads, period, topic, key, idem, body, known, $1::bigint, $2::bigint, $3::bigint FROM (VALUES %s) AS v (leads, period, topic, key, idem, body, known)
 WHERE current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')`
 
 const maxTxRecords = 1000 // of one statement: five parameters each, of 65,535
@@ -77,8 +77,8 @@ func (s *store) pendQuery(records []eventlog.Record) (query string, args []any) 
 	for i := range records {
 		topics[i] = records[i].Topic
 	}
-	known, at, since := s.latest.of(topics)
-	args = append(args, at, since)
+	h := s.latest.of(topics)
+	args = append(args, h.at, h.mark, h.since)
 	var values strings.Builder
 	for i, r := range records {
 		if i > 0 {
@@ -86,7 +86,7 @@ func (s *store) pendQuery(records []eventlog.Record) (query string, args []any) 
 		}
 		n := len(args)
 		fmt.Fprintf(&values, "(%t, %d::bigint, $%d::text, $%d::bytea, $%d::bytea, $%d::bytea, $%d::bigint)", i == 0, s.period(), n+1, n+2, n+3, n+4, n+5)
-		args = append(args, r.Topic, []byte(r.Key), orNull(r.IdempotencyKey), orEmpty(r.Body), known[i])
+		args = append(args, r.Topic, []byte(r.Key), orNull(r.IdempotencyKey), orEmpty(r.Body), h.known[i])
 	}
 	return fmt.Sprintf(s.appendTx, values.String()), args
 }

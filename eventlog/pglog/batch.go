@@ -13,6 +13,7 @@ const (
 // batch is a row of events: packed, they cost the server little more than the bytes of their bodies.
 type batch struct {
 	last, first, chain *eventlog.Offset // nil: there is no row
+	mark               *int64
 
 	topics  []string // each once, "" if all of it was dropped
 	prevs   []int64  // the offset before the first of each topic

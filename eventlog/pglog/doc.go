@@ -23,7 +23,8 @@
 //
 // AppendTx puts the events into a table of their own. A deferred trigger takes them from there when the transaction commits, gives them their offsets and
 // stores them. So the lock is held for the length of a commit, however long the transaction took and wherever in it AppendTx was called. It is held for
-// longer when the app says SET CONSTRAINTS ALL IMMEDIATE, or PREPARE TRANSACTION: then no node appends until that transaction ends. Other
+// longer when the app says SET CONSTRAINTS ALL IMMEDIATE: then no node appends until that transaction ends. PREPARE TRANSACTION fails, and nothing is stored:
+// the server prepares no transaction that has sent a notification. Other
 // deferred constraints that wait for rows which another transaction holds may end in a deadlock, which the server finds and ends as any other.
 // The isolation must be READ COMMITTED, the server's default; for what the log does on its own connections it doesn't matter what the default is.
 //

@@ -126,3 +126,106 @@ func TestARecordNamesTheOneBeforeThoughThatIsGone(t *testing.T) {
 		t.Errorf("it names %d, want %d", r.Prev, gone.Offset)
 	}
 }
+
+// A log that loses its end while its head is ahead of the clocks has other records at the same offsets afterwards. Nobody may know of it yet: its epoch
+// is the one from before.
+func TestARecordNamesTheOneBeforeThoughTheLogHasLostWhatTheNodeKnows(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		others int // records of b at the offsets of the three that were lost
+		store  func(t *testing.T, n stale)
+	}{
+		{"alone", 3, func(t *testing.T, n stale) { mustAppend(t, n.node, record("b", "next")) }},
+		{"with a topic that it doesn't know", 3, func(t *testing.T, n stale) {
+			mustAppend(t, n.node, record("b", "next"), record("c", "first"))
+		}},
+		{"behind others", 3, func(t *testing.T, n stale) {
+			mustAppend(t, n.other, record("c", "first"))
+			mustAppend(t, n.node, record("b", "next"))
+		}},
+		{"behind others that it has followed", 3, func(t *testing.T, n stale) {
+			mustAppend(t, n.other, record("c", "first"))
+			follow(t, n.node, n.lost).wait(1)
+			mustAppend(t, n.node, record("b", "next"))
+		}},
+		{"behind a large call that it has followed", 3, func(t *testing.T, n stale) {
+			many := make([]eventlog.Record, 2500)
+			for i := range many {
+				many[i] = record("c", "of many")
+			}
+			mustAppend(t, n.other, many...)
+			follow(t, n.node, n.lost).wait(len(many))
+			mustAppend(t, n.node, record("b", "next"), record("c", "next"))
+		}},
+		{"in a transaction", 3, func(t *testing.T, n stale) {
+			n.inTx(t, func(tx pgx.Tx) error { return n.node.Pend(t.Context(), tx, record("b", "next")) })
+		}},
+		{"in a transaction that has several", 3, func(t *testing.T, n stale) {
+			n.inTx(t, func(tx pgx.Tx) error { return n.node.Pend(t.Context(), tx, record("b", "next"), record("a", "next")) })
+		}},
+		{"in a transaction that goes on when the node has learnt it", 1, func(t *testing.T, n stale) {
+			n.inTx(t, func(tx pgx.Tx) error {
+				err := n.node.Pend(t.Context(), tx, record("b", "next"))
+				mustAppend(t, n.node, record("c", "first"))
+				return errors.Join(err, n.node.Pend(t.Context(), tx, record("c", "next")))
+			})
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			n := newStale(t, tt.others)
+			tt.store(t, n)
+			all := follow(t, n.other, eventlog.NewCursor(n.lost.Epoch(), 1))
+			last := mustAppend(t, n.other, record("last", "x"))[0].Offset
+			until(t, "the tape", func() bool { return all.seen(func() bool { return all.head == last }) }) // and it checks each
+		})
+	}
+}
+
+// stale is a node that knows a log of which the end was lost, and another one that has stored what is there now.
+type stale struct {
+	node, other *pglog.Store
+	pool        *pgxpool.Pool
+	lost        eventlog.Cursor // the newest that the node knows
+}
+
+// newStale returns a node that knows a and b, and three records of a that are lost. The other one has stored some of b in their place.
+func newStale(t *testing.T, others int) stale {
+	t.Helper()
+	dsn := fresh(t)
+	open := func() *pglog.Store {
+		opts := &pglog.Options{}
+		pglog.IndexEvery(opts, time.Hour)
+		return openStore(t, dsn, opts)
+	}
+	n := stale{node: open(), other: open(), pool: newPool(t, dsn)}
+	exec(t, dsn, "UPDATE buffkit_log SET head = buffkit_log_clock() + 60000000")
+	mustAppend(t, n.node, record("a", "kept"))
+	mustAppend(t, n.node, record("b", "kept"))
+	exec(t, dsn, "CREATE TABLE kept AS TABLE buffkit_log")
+	var lost []eventlog.Record
+	for range 3 {
+		lost = append(lost, mustAppend(t, n.node, record("a", "lost"))...)
+	}
+	exec(t, dsn, fmt.Sprintf("DELETE FROM buffkit_log_batches WHERE last >= %d; DELETE FROM buffkit_log; INSERT INTO buffkit_log TABLE kept", lost[0].Offset))
+	for i := range others {
+		if r := mustAppend(t, n.other, record("b", "new"))[0]; r.Offset != lost[i].Offset {
+			t.Fatalf("the new record is at %d, the lost one was at %d: this shows nothing", r.Offset, lost[i].Offset)
+		}
+	}
+	h, err := n.other.History(t.Context(), eventlog.Range{Topic: "b", Max: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.lost = eventlog.NewCursor(h.Epoch, lost[2].Offset)
+	return n
+}
+
+func (n stale) inTx(t *testing.T, do func(pgx.Tx) error) {
+	t.Helper()
+	if err := pgx.BeginFunc(t.Context(), n.pool, do); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -3,7 +3,10 @@ package pglog_test
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/internal/cable"
@@ -21,23 +24,30 @@ func TestALostTailIsToldThoughOtherEventsAreAtItsOffsets(t *testing.T) {
 	c := cable.New(t, u.Host)
 	u.Host = c.Addr()
 	near := openLog(t, u.String(), nil)
-	send := func(l eventlog.Log, data string) eventlog.Cursor {
+	send := func(l eventlog.Log, topic, data string) eventlog.Cursor {
 		t.Helper()
-		cursors, err := l.Append(t.Context(), eventlog.Event{Topic: "all", Data: []byte(data)})
+		cursors, err := l.Append(t.Context(), eventlog.Event{Topic: topic, Data: []byte(data)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return cursors[0]
 	}
 	exec(t, primary.URL(""), "UPDATE buffkit_log SET head = buffkit_log_clock() + 60000000")
-	early := send(near, "kept")
+	topics := []string{"appended", "appended in a transaction"}
+	for _, topic := range topics {
+		send(near, topic, "1")
+	}
+	early := send(near, "all", "kept")
 	standby := standbyOf(t, primary)
 	until(t, "the standby to have it", func() bool { return has(t, standby, "kept") })
 	exec(t, standby.URL(""), "SELECT pg_promote()")
-	late := send(near, "lost")
 	other := openLog(t, standby.URL(""), nil)
-	if at := send(other, "new"); at.At(0) != late.At(0) {
-		t.Fatalf("the new event is at %v, the lost one was at %v: this shows nothing", at, late)
+	var late eventlog.Cursor
+	for _, topic := range topics {
+		late = send(near, "all", "lost")
+		if at := send(other, topic, "2"); at.At(0) != late.At(0) {
+			t.Fatalf("the new event is at %v, the lost one was at %v: this shows nothing", at, late)
+		}
 	}
 	v, err := url.Parse(standby.URL(""))
 	if err != nil {
@@ -58,6 +68,29 @@ func TestALostTailIsToldThoughOtherEventsAreAtItsOffsets(t *testing.T) {
 			if err != nil || len(b.Gaps) != 1 || !errors.Is(b.Gaps[0].Err, eventlog.ErrOtherLog) {
 				t.Errorf("%s after %v: gaps %v, %v: want one", name, at, b.Gaps, err)
 			}
+		}
+	}
+	pool := newPool(t, standby.URL(""))
+	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		return near.AppendTx(t.Context(), tx, eventlog.Event{Topic: topics[1], Data: []byte("3")})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it to append again", func() bool {
+		_, err := near.Append(t.Context(), eventlog.Event{Topic: topics[0], Data: []byte("3")})
+		return err == nil
+	})
+	all := follow(t, openStore(t, standby.URL(""), nil), eventlog.NewCursor(late.Epoch(), 1)) // it checks what each names as the one before
+	for _, topic := range topics {
+		var got []string
+		for _, r := range all.wait(7) {
+			if r.Topic == topic {
+				got = append(got, string(r.Body))
+			}
+		}
+		if want := []string{"data: 1\n\n", "data: 2\n\n", "data: 3\n\n"}; !slices.Equal(got, want) {
+			t.Errorf("%s has %q", topic, got)
 		}
 	}
 }

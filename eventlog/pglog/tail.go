@@ -17,7 +17,7 @@ const (
 
 // One statement sees one state: the head is that of the records. The sums stop a page of large events.
 const tailQuery = `
-SELECT l.epoch, l.head, b.last, b.first, b.chain, b.topics, b.prevs, b.members, b.ends, b.keys, b.body FROM {log} l
+SELECT l.epoch, l.head, b.last, b.first, b.chain, b.mark, b.topics, b.prevs, b.members, b.ends, b.keys, b.body FROM {log} l
 LEFT JOIN LATERAL (
 	SELECT * FROM (
 		SELECT p.*, sum(cardinality(p.members)) OVER page - cardinality(p.members) AS records_before,
@@ -85,7 +85,6 @@ func (s *store) page(ctx context.Context, conn *pgx.Conn, from *int64) (page eve
 	case page.Epoch == 0:
 		return page, false, errEmpty
 	}
-	s.latest.follow(page.Records)
 	return page, full, nil
 }
 
@@ -102,11 +101,13 @@ func (s *store) readPage(ctx context.Context, q querier, from *int64) (page even
 	records, bytes := 0, 0
 	for rows.Next() {
 		var b batch
-		if err := rows.Scan(&page.Epoch, &head, &b.last, &b.first, &b.chain, &b.topics, &b.prevs, &b.members, &b.ends, &b.keys, &b.body); err != nil {
+		if err := rows.Scan(&page.Epoch, &head, &b.last, &b.first, &b.chain, &b.mark, &b.topics, &b.prevs, &b.members, &b.ends, &b.keys, &b.body); err != nil {
 			return page, false, err
 		}
 		if b.last != nil {
-			page.Records = append(page.Records, b.records(after)...)
+			found := b.records(after)
+			s.latest.follow(link{*b.chain, *b.mark}, *b.last, found)
+			page.Records = append(page.Records, found...)
 			records, bytes, last = records+len(b.members), bytes+len(b.body), *b.last
 		}
 	}

@@ -5,7 +5,8 @@ CREATE TABLE buffkit_log (
 	partition integer PRIMARY KEY,
 	epoch     bigint NOT NULL,
 	head      bigint NOT NULL, -- the newest offset
-	chain     bigint NOT NULL  -- the head before the last transaction that moved it
+	chain     bigint NOT NULL, -- the head before the last transaction that moved it
+	mark      bigint NOT NULL  -- of the newest row of events
 ) WITH (fillfactor = 10); -- room for new versions of the row beside the old ones, without a change to the index
 
 CREATE FUNCTION buffkit_log_epoch() RETURNS bigint LANGUAGE sql AS $$
@@ -17,7 +18,13 @@ CREATE FUNCTION buffkit_log_clock() RETURNS bigint LANGUAGE sql VOLATILE AS $$
 	SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 $$;
 
-INSERT INTO buffkit_log VALUES (0, buffkit_log_epoch(), 0, 0);
+-- What tells a row of events from one that another log has at the same offsets, as after a failover that lost the end of the log: the lower half is random, and the
+-- upper half is the lower one of the row before. So if the last offset and the mark of a row are known ones, all before it is known, too.
+CREATE FUNCTION buffkit_log_mark(before bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+	SELECT (before << 32) | (uuid_hash(gen_random_uuid())::bigint & 4294967295)
+$$;
+
+INSERT INTO buffkit_log VALUES (0, buffkit_log_epoch(), 0, 0, 0);
 
 -- The events, as they were stored: some that came together are a row. They have the offsets from first to last. Rows that were stored in one
 -- transaction may be several: a row has at most 1000 events, and 512 KiB of them and one more.
@@ -25,6 +32,7 @@ CREATE TABLE buffkit_log_batches (
 	last    bigint     PRIMARY KEY,
 	first   bigint     NOT NULL,
 	chain   bigint     NOT NULL, -- the offset before first, whatever its topic
+	mark    bigint     NOT NULL,
 	topics  text[]     COLLATE "C" NOT NULL, -- each once, '' if all of it was dropped
 	prevs   bigint[]   NOT NULL, -- of each topic the offset before its first event here
 	lasts   smallint[] NOT NULL, -- and the number of its last event here, counted from 1
@@ -134,22 +142,22 @@ END
 $$;
 
 -- Stores events without idempotency keys, which make one row: see there for names (the topics), lasts, members, ends, keys and body. known has what the
--- caller takes for the newest offset of each of the topics, or 0, as it was when the log's head was at: it knows all that were stored behind since. If others have
--- stored events meanwhile, theirs are looked for; if that place is more than two seconds back, when the index serves better, or the log has lost the event there,
--- nothing is taken for known.
+-- caller takes for the newest offset of each of the topics, or 0, as it was when the log's head was at, with that mark: it knows all that were stored behind since. If
+-- others have stored events meanwhile, theirs are looked for; if that place is more than two seconds back, when the index serves better, or the log has no row there
+-- any more, or another one, nothing is taken for known.
 CREATE FUNCTION buffkit_log_append(names text[], nths smallint[], numbers smallint[], stops integer[], key_sizes integer[], bytes bytea,
-	known bigint[], at bigint, since bigint, OUT epoch bigint, OUT first bigint, OUT chain bigint, OUT prevs bigint[])
+	known bigint[], at bigint, at_mark bigint, since bigint, OUT epoch bigint, OUT first bigint, OUT chain bigint, OUT mark bigint, OUT prevs bigint[])
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 #variable_conflict use_variable
 DECLARE
 	head bigint;
 BEGIN
 	-- It takes the lock. The next statement's snapshot is taken when it is held, and sees all that others have committed.
-	UPDATE buffkit_log l SET chain = l.head, head = greatest(l.head + 1, buffkit_log_clock()) + cardinality(numbers) - 1
-	WHERE l.partition = 0 RETURNING l.epoch, l.chain, l.head INTO STRICT epoch, chain, head;
+	UPDATE buffkit_log l SET chain = l.head, head = greatest(l.head + 1, buffkit_log_clock()) + cardinality(numbers) - 1, mark = buffkit_log_mark(l.mark)
+	WHERE l.partition = 0 RETURNING l.epoch, l.chain, l.head, l.mark INTO STRICT epoch, chain, head, mark;
 	first := head - cardinality(numbers) + 1;
 	prevs := known;
-	IF chain <> at AND chain - at < 2000000 AND at >= (SELECT b.first FROM buffkit_log_batches b WHERE b.last >= at ORDER BY b.last LIMIT 1) THEN
+	IF chain <> at AND chain - at < 2000000 AND EXISTS (SELECT FROM buffkit_log_batches b WHERE b.last = at AND b.mark = at_mark) THEN
 		IF cardinality(names) <= 4 THEN -- a look for each is quicker than to sort what is there
 			SELECT array_agg(greatest(g.known,
 				(SELECT b.first + b.lasts[array_position(b.topics, g.name)] - 1 FROM buffkit_log_batches b WHERE b.last > at AND g.name = ANY (b.topics) ORDER BY b.last DESC LIMIT 1),
@@ -163,7 +171,7 @@ BEGIN
 				FROM buffkit_log_batches b CROSS JOIN LATERAL unnest(b.topics, b.lasts) AS u (topic, nth) WHERE b.last > at AND b.last <= chain GROUP BY u.topic
 			) m ON m.topic = g.name;
 		END IF;
-	ELSIF chain <> at THEN
+	ELSIF chain <> at OR ((mark >> 32) & 4294967295) <> (at_mark & 4294967295) THEN
 		prevs := array_fill(0::bigint, ARRAY[cardinality(names)]);
 		since := chain;
 	END IF;
@@ -172,8 +180,8 @@ BEGIN
 		FROM unnest(names, prevs) WITH ORDINALITY AS g (name, prev, n)
 		LEFT JOIN buffkit_log_newest(ARRAY(SELECT u.name FROM unnest(names, prevs) AS u (name, prev) WHERE u.prev = 0), since) o ON o.topic = g.name;
 	END IF;
-	INSERT INTO buffkit_log_batches (last, first, chain, topics, prevs, lasts, members, ends, keys, body)
-	VALUES (head, first, chain, names, prevs, nths, numbers, stops, key_sizes, bytes);
+	INSERT INTO buffkit_log_batches (last, first, chain, mark, topics, prevs, lasts, members, ends, keys, body)
+	VALUES (head, first, chain, mark, names, prevs, nths, numbers, stops, key_sizes, bytes);
 	PERFORM buffkit_log_notify();
 END
 $$;
@@ -187,10 +195,13 @@ LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
 	log_epoch bigint;
 	tip       bigint;
+	tip_mark  bigint;
+	next_mark bigint; -- of the first row
 	clock     bigint;
 BEGIN
-	SELECT l.epoch, l.head INTO STRICT log_epoch, tip FROM buffkit_log l WHERE l.partition = 0 FOR UPDATE;
+	SELECT l.epoch, l.head, l.mark INTO STRICT log_epoch, tip, tip_mark FROM buffkit_log l WHERE l.partition = 0 FOR UPDATE;
 	clock := buffkit_log_clock();
+	next_mark := buffkit_log_mark(tip_mark);
 	RETURN QUERY
 	WITH given AS MATERIALIZED (
 		SELECT g.n, g.topic, g.key, g.body, g.idem, k."offset" AS known,
@@ -216,17 +227,19 @@ BEGIN
 			SELECT c.thousand, c.half, c.k, c.topic, min(c.prev) AS prev, max(c.i)::smallint AS nth FROM numbered c GROUP BY c.thousand, c.half, c.k, c.topic
 		) t GROUP BY t.thousand, t.half
 	), stored AS (
-		INSERT INTO buffkit_log_batches (last, first, chain, topics, prevs, lasts, members, ends, keys, body)
-		SELECT max(c.place), min(c.place), min(c.chain), t.topics, t.prevs, t.lasts, array_agg(c.k::smallint ORDER BY c.n), array_agg(c.stop::integer ORDER BY c.n),
+		INSERT INTO buffkit_log_batches AS b (last, first, chain, mark, topics, prevs, lasts, members, ends, keys, body)
+		SELECT max(c.place), min(c.place), min(c.chain), CASE WHEN min(c.chain) = tip THEN next_mark ELSE (next_mark << 32) | (next_mark & 4294967295) END, t.topics, t.prevs, t.lasts, array_agg(c.k::smallint ORDER BY c.n), array_agg(c.stop::integer ORDER BY c.n),
 			CASE WHEN max(c.key_size) > 0 THEN array_agg(c.key_size ORDER BY c.n) END, string_agg(c.piece, ''::bytea ORDER BY c.n)
 		FROM numbered c JOIN topical t ON t.thousand = c.thousand AND t.half = c.half
 		GROUP BY c.thousand, c.half, t.topics, t.prevs, t.lasts
+		RETURNING b.last, b.mark
 	), remembered AS (
 		INSERT INTO buffkit_log_keys AS k (topic, key, "offset")
 		SELECT f.topic, f.idem, f.place FROM fresh f WHERE f.idem IS NOT NULL
 		ON CONFLICT (topic, key) DO UPDATE SET "offset" = excluded."offset"
 	), moved AS (
-		UPDATE buffkit_log l SET chain = l.head, head = (SELECT max(place) FROM fresh) WHERE l.partition = 0 AND EXISTS (SELECT FROM fresh)
+		UPDATE buffkit_log l SET chain = l.head, (head, mark) = (SELECT s.last, s.mark FROM stored s ORDER BY s.last DESC LIMIT 1)
+		WHERE l.partition = 0 AND EXISTS (SELECT FROM fresh)
 	)
 	SELECT log_epoch, coalesce(g.known, f.place), coalesce(s.prev, 0), coalesce(s.chain, 0), g.known IS NOT NULL OR g.first < g.n
 	FROM given g
@@ -247,8 +260,9 @@ CREATE UNLOGGED TABLE buffkit_log_pending (
 	key      bytea   NOT NULL,
 	idem     bytea,
 	body     bytea   NOT NULL,
-	known    bigint  NOT NULL, -- as buffkit_log_append takes it, and at and since
+	known    bigint  NOT NULL, -- as buffkit_log_append takes it, and at, its mark and since
 	at       bigint  NOT NULL,
+	mark     bigint  NOT NULL,
 	since    bigint  NOT NULL,
 	PRIMARY KEY (xact, n)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
@@ -264,11 +278,18 @@ BEGIN
 	)
 	SELECT array_agg(topic ORDER BY n) AS topics, array_agg(key ORDER BY n) AS keys, array_agg(body ORDER BY n) AS bodies, array_agg(idem ORDER BY n) AS idems,
 		array_agg(known ORDER BY n) AS known, min(at) AS at, max(since) AS since, max(period) AS period,
+		array_agg(at ORDER BY at) FILTER (WHERE leads) AS places, array_agg(mark ORDER BY at) FILTER (WHERE leads) AS marks,
 		count(*) AS many, count(idem) AS once, sum(octet_length(key) + octet_length(body)) AS size, max(octet_length(key)) AS key_size
 	INTO mine FROM taken;
+	IF cardinality(mine.places) > 1 AND EXISTS ( -- what the calls take for known is put together: it must be of this log, all of it
+		SELECT FROM (SELECT DISTINCT u.place, u.mark FROM unnest(mine.places, mine.marks) AS u (place, mark)) p
+		WHERE NOT EXISTS (SELECT FROM buffkit_log_batches b WHERE b.last = p.place AND b.mark = p.mark)
+	) THEN
+		mine.at := -1; -- nowhere
+	END IF;
 	IF mine.many = 1 AND mine.once = 0 THEN
 		PERFORM buffkit_log_append(mine.topics, '{1}', '{1}', ARRAY[mine.size::integer], CASE WHEN mine.key_size > 0 THEN ARRAY[mine.key_size] END,
-			mine.keys[1] || mine.bodies[1], mine.known, mine.at, mine.since);
+			mine.keys[1] || mine.bodies[1], mine.known, mine.at, mine.marks[1], mine.since);
 	ELSIF mine.many <= 1000 AND mine.size <= 524288 AND mine.once = 0 THEN
 		WITH given AS MATERIALIZED (
 			SELECT g.*, dense_rank() OVER (ORDER BY g.topic) AS k, sum(octet_length(g.key) + octet_length(g.body)) OVER (ORDER BY g.n) AS stop
@@ -283,7 +304,7 @@ BEGIN
 			FROM (SELECT g.k, g.topic, max(g.n) AS nth, max(g.known) AS known FROM given g GROUP BY g.k, g.topic) o
 		) t;
 		PERFORM buffkit_log_append(made.names, made.nths, made.numbers, made.stops, CASE WHEN mine.key_size > 0 THEN made.key_sizes END,
-			made.bytes, made.known, mine.at, mine.since);
+			made.bytes, made.known, mine.at, mine.marks[1], mine.since);
 	ELSIF mine.many > 0 THEN -- else another call of this transaction was here before
 		PERFORM buffkit_log_append_once(mine.topics, mine.keys, mine.bodies, mine.idems, mine.period);
 	END IF;
