@@ -241,12 +241,12 @@ func TestNoLeaseComesBetweenTheStepsOfARunner(t *testing.T) {
 		next.Lock, next.LockWait = migrate.LeaseLock, -1
 		intruder := migrator(t, on, openDB(t, driverName, dsn), next)
 		var behind atomic.Bool
-		tried := 0
+		var tried atomic.Int64
 		w := &wire{before: func(_ int64, query string) {
 			if !behind.Load() {
 				return
 			}
-			tried++
+			tried.Add(1)
 			if res, err := intruder.Up(t.Context()); err == nil && len(res.Steps) > 0 {
 				t.Errorf("before %q another runner got in", query)
 			} else if err != nil && !errors.Is(err, migrate.ErrLocked) {
@@ -261,8 +261,8 @@ func TestNoLeaseComesBetweenTheStepsOfARunner(t *testing.T) {
 		opts := of(fsys)
 		opts.Lock = migrate.SessionLock
 		opts.Hooks.Ended = func(s *migrate.Step, _ migrate.StepResult, _ error) { behind.Store(s.Ref.Version == "1") }
-		if _, err := migrator(t, on, db, opts).Up(t.Context()); err != nil || tried < 5 {
-			t.Errorf("%v, tried %d times", err, tried)
+		if _, err := migrator(t, on, db, opts).Up(t.Context()); err != nil || tried.Load() < 5 {
+			t.Errorf("%v, tried %d times", err, tried.Load())
 		}
 	})
 }
