@@ -109,9 +109,7 @@ func (k *lock) try(ctx context.Context, q querier) (bool, error) {
 		return false, err
 	}
 	if h, err := k.session(ctx, q); h != nil || err != nil {
-		bounded, cancel := own(ctx) // it may have ended meanwhile, and others would wait until the lease is over
-		defer cancel()
-		return false, errors.Join(err, k.lease.release(bounded, q))
+		return false, errors.Join(err, k.lease.release(context.WithoutCancel(ctx), q)) // it may have ended meanwhile
 	}
 	return true, nil
 }
@@ -218,15 +216,13 @@ func (k *lock) use(f func(q querier) error) error {
 
 // release gives the lock back. If that can't be done its connection is closed, which does it too.
 func (k *lock) release() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
 	if k.lease != nil {
 		k.lease.stop()
+		return k.use(func(q querier) error { return k.lease.release(context.Background(), q) })
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
 	return k.use(func(q querier) error {
-		if k.lease != nil {
-			return k.lease.release(ctx, q)
-		}
 		err := k.m.server.unlock(ctx, q, lockName{k.l.table, "run"})
 		if err != nil {
 			discard(k.conn)

@@ -189,11 +189,21 @@ func (s *lease) keep(k *lock) {
 				return
 			case <-tick.C:
 			}
-			if err := k.use(func(q querier) error { return s.renewSoon(ctx, q) }); err != nil && ctx.Err() == nil {
+			if err := k.use(func(querier) error { return s.renewAnyhow(ctx, k.conn) }); err != nil && ctx.Err() == nil {
 				s.m.log.WarnContext(ctx, "migrate: the lease couldn't be renewed", "err", err)
 			}
 		}
 	})
+}
+
+// renewAnyhow renews it on another connection if this one fails, as it does from then on when its driver has closed it because a renewal took too long.
+func (s *lease) renewAnyhow(ctx context.Context, conn *connection) error {
+	err := s.renewSoon(ctx, conn)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	discard(conn) // the pool may have no room for another
+	return s.renewSoon(ctx, s.m.db)
 }
 
 // renewSoon doesn't wait for a dead network for longer than it is to the next time.
@@ -210,6 +220,9 @@ func (s *lease) stop() {
 	s.running.Wait()
 }
 
+// releaseTime is how long a connection has to give the lease back. Behind it the next runner waits until the lease is over.
+const releaseTime = 5 * time.Second
+
 // release gives the lease back, on any connection if this one is broken, as some are when a context has ended.
 func (s *lease) release(ctx context.Context, q querier) error {
 	err := s.remove(ctx, q)
@@ -220,8 +233,10 @@ func (s *lease) release(ctx context.Context, q querier) error {
 }
 
 func (s *lease) remove(ctx context.Context, q querier) error {
-	return s.m.patiently(ctx, func() error {
-		_, err := s.l.exec(ctx, q, "DELETE FROM "+s.l.lease+" WHERE id = 1 AND token = ?", s.token)
+	bounded, cancel := context.WithTimeout(ctx, releaseTime)
+	defer cancel()
+	return s.m.patiently(bounded, func() error {
+		_, err := s.l.exec(bounded, q, "DELETE FROM "+s.l.lease+" WHERE id = 1 AND token = ?", s.token)
 		return err
 	})
 }

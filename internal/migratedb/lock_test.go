@@ -2,6 +2,7 @@ package migratedb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -105,8 +106,13 @@ func holdLock(t *testing.T, on target, driverName, dsn string) *held {
 
 func holdLockBy(t *testing.T, on target, driverName, dsn string, mode migrate.LockMode) *held {
 	t.Helper()
+	return holdLockOn(t, on, openDB(t, driverName, dsn), mode)
+}
+
+func holdLockOn(t *testing.T, on target, db *sql.DB, mode migrate.LockMode) *held {
+	t.Helper()
 	h := &held{make(chan struct{}), make(chan struct{}), make(chan error, 1)}
-	m := migrator(t, on, openDB(t, driverName, dsn), migrate.Options{Lock: mode, Sources: []migrate.Source{{Go: []migrate.GoMigration{{Version: "1", Name: "hold",
+	m := migrator(t, on, db, migrate.Options{Lock: mode, Sources: []migrate.Source{{Go: []migrate.GoMigration{{Version: "1", Name: "hold",
 		Up: func(ctx context.Context, db migrate.DB) error {
 			if _, err := db.ExecContext(ctx, "CREATE TABLE held (n int)"); err != nil {
 				return err
@@ -226,6 +232,56 @@ func TestALeaseThatIsOverStaysOverWhileAnotherWorks(t *testing.T) {
 			t.Error("the second migration wasn't applied")
 		}
 	})
+}
+
+// The network stalls when the lease is renewed, or given back, for so long that the driver closes the connection. There is room for two in the pool.
+func TestALeaseIsKeptAndGivenBackWhenTheConnectionOfTheLockStalls(t *testing.T) {
+	t.Parallel()
+	for _, said := range []string{"SET until_us", "DELETE FROM"} {
+		t.Run(said, func(t *testing.T) {
+			t.Parallel()
+			c, driverName, dsn, direct := overCable(t, onPostgres)
+			var due, stalled atomic.Bool
+			again := make(chan struct{}, 1)
+			w := &wire{before: func(_ int64, query string) {
+				if strings.Contains(query, said) && due.CompareAndSwap(true, false) {
+					stalled.Store(true)
+					c.Dead.Store(true)
+				}
+			}, after: func(_ int64, query string, err error) {
+				if !strings.Contains(query, said) || !stalled.Load() {
+					return
+				}
+				c.Dead.Store(false) // for others than this connection
+				if err == nil && len(again) == 0 {
+					again <- struct{}{}
+				}
+			}}
+			db, err := w.open(driverName, dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			db.SetMaxOpenConns(2)
+			over := time.After(30 * time.Second) // the lease
+			h := holdLockOn(t, onPostgres, db, migrate.LeaseLock)
+			due.Store(true)
+			if said == "SET until_us" {
+				select {
+				case <-again:
+				case <-over:
+					t.Error("the lease wasn't renewed in time")
+				}
+			}
+			close(h.release)
+			if err := <-h.err; err != nil || !stalled.Load() {
+				t.Errorf("%v, stalled: %v", err, stalled.Load())
+			}
+			if n := number(t, openDB(t, driverName, direct), "SELECT count(*) FROM buffkit_migrations_lock"); n != 0 {
+				t.Error("the lease is left, and the next runner would wait for it")
+			}
+		})
+	}
 }
 
 // Between two steps a runner may change its connection, and has no lock for the work then.
