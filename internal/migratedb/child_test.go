@@ -15,36 +15,33 @@ import (
 
 var upGoal = migrate.Goal{Do: migrate.DoUp}
 
-// childVar makes the test binary a runner instead, for tests that kill it: "driver dialect goal n when", with the connection string and the
-// folder in variables of their own. At the n-th thing that it says to the database it kills itself, before or after; 0 is never.
+// childVar makes the test binary a runner instead, for tests that kill it: "driver dialect goal k when", with the connection string, the
+// folder and a query in variables of their own. When it says the query for the k-th time it kills itself, before or after; 0 is never.
 const (
 	childVar  = "BUFFKIT_MIGRATE_CHILD"
 	dsnVar    = "BUFFKIT_MIGRATE_DSN"
 	folderVar = "BUFFKIT_MIGRATE_FOLDER"
-	queryVar  = "BUFFKIT_MIGRATE_QUERY" // instead of n
+	queryVar  = "BUFFKIT_MIGRATE_QUERY"
 )
 
 func child() int {
 	args := strings.Fields(os.Getenv(childVar))
-	at := func(n int64, query string) bool { return query == os.Getenv(queryVar) }
-	if os.Getenv(queryVar) == "" {
-		number, err := strconv.ParseInt(args[3], 10, 64)
-		if err != nil {
-			panic(err)
-		}
-		at = func(n int64, _ string) bool { return n == number }
+	k, err := strconv.Atoi(args[3])
+	if err != nil {
+		panic(err)
 	}
+	reached := place{query: os.Getenv(queryVar), k: k}.reached()
 	w := &wire{}
 	switch args[4] {
 	case "before":
-		w.before = func(n int64, query string) {
-			if at(n, query) {
+		w.before = func(_ int64, query string) {
+			if reached(query) {
 				killSelf()
 			}
 		}
 	case "after":
-		w.after = func(n int64, query string, _ error) {
-			if at(n, query) {
+		w.after = func(_ int64, query string, _ error) {
+			if reached(query) {
 				killSelf()
 			}
 		}
@@ -80,9 +77,17 @@ func runChild(w *wire, driverName, dialectName, goal string) error {
 }
 
 // runner is a process that runs migrations.
-func runner(t *testing.T, on target, driverName, dsn, folder, goal string, n int, when string) *exec.Cmd {
+func runner(t *testing.T, on target, driverName, dsn, folder, goal string, k int, when string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", fmt.Sprintf("%s=%s %s %s %d %s", childVar, driverName, on.dialect, goal, n, when), dsnVar+"="+dsn, folderVar+"="+folder)
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", fmt.Sprintf("%s=%s %s %s %d %s", childVar, driverName, on.dialect, goal, k, when), dsnVar+"="+dsn, folderVar+"="+folder)
+	return cmd
+}
+
+// runnerTo is one that kills itself behind a place.
+func runnerTo(t *testing.T, p place, on target, driverName, dsn, folder, goal string) *exec.Cmd {
+	t.Helper()
+	cmd := runner(t, on, driverName, dsn, folder, goal, p.k, "after")
+	cmd.Env = append(cmd.Env, queryVar+"="+p.query)
 	return cmd
 }

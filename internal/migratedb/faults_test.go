@@ -40,7 +40,7 @@ func TestWhereTheCatalogCantTellItAsksAndGoesOnWithTheAnswer(t *testing.T) {
 				folder := inFolder(t, "1_p.up.sql", create, "2_call.up.sql", call)
 				driverName, dsn := on.fresh(t)
 				db := openDB(t, driverName, dsn)
-				cmd := runner(t, on, driverName, dsn, folder, "up", 0, when)
+				cmd := runner(t, on, driverName, dsn, folder, "up", 1, when)
 				cmd.Env = append(cmd.Env, queryVar+"=CALL p()")
 				if !killedAt(t, cmd) {
 					t.Fatal("it wasn't killed")
@@ -85,7 +85,7 @@ func TestWhereNoTransactionRollsBackNothingIsDoneTwiceUnasked(t *testing.T) {
 				driverName, dsn := on.fresh(t)
 				db := openDB(t, driverName, dsn)
 				mustExec(t, db, "CREATE TABLE a (n int) ENGINE = MyISAM")
-				cmd := runner(t, on, driverName, dsn, folder, "up", 0, "after")
+				cmd := runner(t, on, driverName, dsn, folder, "up", 1, "after")
 				cmd.Env = append(cmd.Env, queryVar+"=INSERT INTO a VALUES (1)")
 				if !killedAt(t, cmd) {
 					t.Fatal("it wasn't killed")

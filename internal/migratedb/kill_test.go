@@ -117,21 +117,23 @@ func TestAfterKillMinus9AtAnyBoundaryTheNextUpFinishes(t *testing.T) {
 			driverName, dsn := on.fresh(t)
 			said := says(t, on, driverName, dsn, folder, upGoal)
 			finishes(t, on, driverName, dsn, folder, 0)
-			at := boundaries(t, said)
-			for _, n := range at {
+			at, killed := placesOf(said, boundaries(t, said, -1)), 0
+			for _, p := range at {
 				if on.wipe == nil {
 					driverName, dsn = on.fresh(t)
 				}
-				if !killedAt(t, runner(t, on, driverName, dsn, folder, "up", n, "after")) {
-					t.Errorf("it wasn't killed at %d of %d", n, len(said))
+				if killedAt(t, runnerTo(t, p, on, driverName, dsn, folder, "up")) {
+					killed++
+				} else {
+					p.missed(t)
 				}
-				finishes(t, on, driverName, dsn, folder, n)
+				finishes(t, on, driverName, dsn, folder, p.n)
 			}
 			if len(said) < 20 {
 				t.Errorf("only %d boundaries", len(said))
 			}
-			t.Logf("%d of %d boundaries", len(at), len(said))
-			proves(t, on, "kill -9 of the runner, "+s.name, len(at))
+			mostly(t, killed, len(at), len(said))
+			proves(t, on, "kill -9 of the runner, "+s.name, killed)
 		})
 	})
 }
@@ -147,19 +149,21 @@ func TestAfterKillMinus9DuringDownTheNextUpFinishesIt(t *testing.T) {
 				says(t, on, driverName, dsn, folder, upGoal)
 				said := says(t, on, driverName, dsn, folder, migrate.Goal{Do: migrate.DoDown, Steps: 1})
 				finishes(t, on, driverName, dsn, folder, 0)
-				at := boundaries(t, said)
-				for _, n := range at {
+				at, killed := placesOf(said, boundaries(t, said, -1)), 0
+				for _, p := range at {
 					if on.wipe == nil {
 						driverName, dsn = on.fresh(t)
 					}
 					says(t, on, driverName, dsn, folder, upGoal)
-					if !killedAt(t, runner(t, on, driverName, dsn, folder, "down", n, "after")) {
-						t.Errorf("it wasn't killed at %d of %d", n, len(said))
+					if killedAt(t, runnerTo(t, p, on, driverName, dsn, folder, "down")) {
+						killed++
+					} else {
+						p.missed(t)
 					}
-					finishes(t, on, driverName, dsn, folder, n)
+					finishes(t, on, driverName, dsn, folder, p.n)
 				}
-				t.Logf("%d of %d boundaries", len(at), len(said))
-				proves(t, on, "kill -9 of the runner, during down", len(at))
+				mostly(t, killed, len(at), len(said))
+				proves(t, on, "kill -9 of the runner, during down", killed)
 			})
 		}
 	})

@@ -131,7 +131,7 @@ func restarts(t *testing.T, on target, v *victim, s sample, fault string, statem
 			t.Fatalf("at %d: %v", at, err)
 		}
 		told[failed.Left]++
-		toldTheTruth(t, openDB(t, v.driverName, v.dsn), int64(at), failed)
+		toldTheTruth(t, openDB(t, v.driverName, v.dsn), at, failed)
 		finishes(t, on, v.driverName, v.dsn, folder, at)
 	}
 	t.Logf("told: %v", told)
