@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/buffkit/buffkit/migrate/dialect"
@@ -64,12 +66,19 @@ func parseSQLite(rest string) (databaseTarget, error) {
 	return databaseTarget{dialect.SQLite, "sqlite", "file:" + strings.ReplaceAll(rest, "#", "%23")}, nil // what follows it would be left out
 }
 
-// absent is the name of a SQLite database whose folder is there and whose file isn't; "" for all else, names that are written with escapes among it.
+// escape is one byte in the name of a SQLite database. A % before anything else is itself.
+var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
+// absent is the name of a SQLite database whose folder is there and whose file isn't; "" for all else.
 func (t databaseTarget) absent() string {
 	path, _, _ := strings.Cut(strings.TrimPrefix(t.dsn, "file:"), "?")
-	if t.dialect != dialect.SQLite || strings.Contains(path, "%") {
+	if t.dialect != dialect.SQLite {
 		return ""
 	}
+	path = escape.ReplaceAllStringFunc(path, func(code string) string {
+		b, _ := strconv.ParseUint(code[1:], 16, 8)
+		return string([]byte{byte(b)})
+	})
 	folder, err := os.Stat(filepath.Dir(path))
 	if _, missing := os.Stat(path); err != nil || !folder.IsDir() || !errors.Is(missing, fs.ErrNotExist) {
 		return ""

@@ -230,7 +230,9 @@ another command says so, and how.`,
 			}
 			f.looks = true
 			return a.migrator(f, func(m *migrate.Migrator, opts *migrate.Options) error {
-				a.tellAbsent(f)
+				if f.absent != "" {
+					return fmt.Errorf("%s isn't there, and a repair changes what the ledger of a database says: give the right name", f.absent)
+				}
 				if err := m.Repair(cmd.Context(), migrate.Repair{Ref: r, Action: action, Statement: statement}); err != nil {
 					return err
 				}

@@ -56,7 +56,7 @@ func TestWhoUndoesOrRepairsMakesNoFile(t *testing.T) {
 	t.Parallel()
 	_, flags := migrations(t, "1_a.up.sql", "CREATE TABLE a (n int);\n", "1_a.down.sql", "DROP TABLE a;\n")
 	path := strings.TrimPrefix(flags[3], "sqlite:")
-	for command, code := range map[string]int{"down": 0, "redo": 0, "reset --yes": 0, "repair 1 --forget": 1, "adopt --from goose": 1, "baseline 1": 1} {
+	for command, code := range map[string]int{"down": 0, "redo": 0, "reset --yes": 0, "repair 1 --forget": 1, "repair 1 --applied": 1, "adopt --from goose": 1, "baseline 1": 1} {
 		r := migrateCommand(t, flags, strings.Fields(command)...)
 		if _, err := os.Stat(path); r.code != code || err == nil || !strings.Contains(r.stderr, path+" isn't there") {
 			t.Errorf("%q: %d %s, and the file: %v", command, r.code, r.stderr, err)
@@ -67,11 +67,21 @@ func TestWhoUndoesOrRepairsMakesNoFile(t *testing.T) {
 func TestWhateverAFileIsCalledIsItsName(t *testing.T) {
 	t.Parallel()
 	folder, _ := migrations(t, "1_a.up.sql", "CREATE TABLE a (n int);\n")
-	for _, name := range []string{"a#b.db", "100%.db", "with space.db"} {
-		path := filepath.Join(t.TempDir(), name)
-		migrateCommand(t, nil, "up", "--dir", folder, "--database", "sqlite:"+path).want(t, 0)
+	for name, file := range map[string]string{"a#b.db": "a#b.db", "100%.db": "100%.db", "with space.db": "with space.db", "5%25 of %41.db": "5% of A.db", "%41%.db": "A%.db"} {
+		parent := t.TempDir()
+		path, flags := filepath.Join(parent, file), []string{"--dir", folder, "--database", "sqlite:" + filepath.Join(parent, name)}
+		for command, code := range map[string]int{"status": 0, "down": 0, "repair 1 --applied": 1} {
+			r := migrateCommand(t, flags, strings.Fields(command)...)
+			if _, err := os.Stat(path); r.code != code || err == nil || !strings.Contains(r.stderr, path+" isn't there") {
+				t.Errorf("%q of %s: %d %s, and the file: %v", command, name, r.code, r.stderr, err)
+			}
+		}
+		migrateCommand(t, flags, "up").want(t, 0)
 		if _, err := os.Stat(path); err != nil {
 			t.Error(err)
+		}
+		if r := migrateCommand(t, flags, "status"); r.code != 0 || r.stderr != "" {
+			t.Errorf("%s: %d %s", name, r.code, r.stderr)
 		}
 	}
 }
