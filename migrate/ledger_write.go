@@ -51,10 +51,11 @@ func (l *ledger) insert(ctx context.Context, q querier, r *row, down string, tim
 	return l.setApp(ctx, q, r)
 }
 
-// How much is inserted at once: 14 values a row within the 999 of the oldest SQLite, and scripts that every server's settings take.
+// How much is inserted at once: 14 values a row within the 999 of the oldest SQLite, and scripts that fit into a max_allowed_packet of 1 MiB with the rest
+// of their rows.
 const (
 	maxInsertRows  = 64
-	maxInsertBytes = 1 << 20
+	maxInsertBytes = 1 << 19
 )
 
 // insertMany writes rows, in as many statements as it takes, until the context ends; downs are their scripts, nil for one without. Thousands may take
