@@ -85,17 +85,23 @@ func load(fsys fs.FS, d dialect.Dialect, o *Options) ([]*file, error) {
 
 // isFolder tells whether an entry is a folder, or a link to one, that isn't hidden.
 func isFolder(fsys fs.FS, folder string, e fs.DirEntry) (bool, error) {
-	switch {
-	case e.Name()[0] == '.':
+	if e.Name()[0] == '.' {
 		return false, nil
-	case e.Type()&fs.ModeSymlink == 0:
-		return e.IsDir(), nil
+	}
+	k, err := kind(fsys, folder, e)
+	return k.IsDir(), err
+}
+
+// kind is what an entry is, or what it links to.
+func kind(fsys fs.FS, folder string, e fs.DirEntry) (fs.FileMode, error) {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.Type(), nil
 	}
 	info, err := fs.Stat(fsys, path.Join(folder, e.Name()))
 	if err != nil {
-		return false, fmt.Errorf("seed: follow the link %s: %w", path.Join(folder, e.Name()), err)
+		return 0, fmt.Errorf("seed: follow the link %s: %w", path.Join(folder, e.Name()), err)
 	}
-	return info.IsDir(), nil
+	return info.Mode(), nil
 }
 
 // noFolders refuses folders in the one of an environment: what is in them would never run.
@@ -138,6 +144,10 @@ func loadFolder(fsys fs.FS, folder string, d dialect.Dialect, o *Options) (all [
 		if ext != path.Ext(name) {
 			errs = append(errs, fmt.Errorf("seed: %s: the extension isn't %s in lower case: rename it", path.Join(folder, name), ext))
 			continue
+		}
+		if k, err := kind(fsys, folder, e); err == nil && k&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) != 0 {
+			errs = append(errs, fmt.Errorf("seed: %s: it isn't a file, but a pipe, a socket or a device: remove it", path.Join(folder, name)))
+			continue // to open a pipe would wait for ever
 		}
 		if f, err := loadData(sub, folder, name, format); err != nil {
 			errs = append(errs, err)

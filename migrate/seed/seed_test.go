@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,6 +112,18 @@ func TestFoldersAreEnvironments(t *testing.T) {
 	}
 	if _, err := load("test/1_b.csv", "# env: production\na\n"); err == nil || !strings.Contains(err.Error(), "in the folder of the environment test") {
 		t.Errorf("%v", err)
+	}
+}
+
+// To open a pipe would wait for ever.
+func TestWhatIsNoFileIsAnError(t *testing.T) {
+	t.Parallel()
+	fsys := fstest.MapFS{"1_a.csv": {Mode: fs.ModeNamedPipe}, "test/2_b.ndjson": {Mode: fs.ModeSymlink, Data: []byte("../1_a.csv")}}
+	_, err := load(fsys, dialect.SQLite, &Options{})
+	for name := range fsys {
+		if err == nil || !strings.Contains(err.Error(), name+": it isn't a file") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func Load(fsys fs.FS, d dialect.Dialect, opts *Options) ([]Migration, error) {
 		if entry.IsDir() || base[0] == '.' || !strings.EqualFold(path.Ext(base), ".sql") {
 			continue
 		}
-		if entry.Type()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) != 0 {
+		if kind(fsys, entry)&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) != 0 {
 			l.fail(base, "it isn't a file, but a pipe, a socket or a device", "remove it") // to open a pipe would wait for ever
 			continue
 		}
@@ -80,6 +80,16 @@ func Load(fsys fs.FS, d dialect.Dialect, opts *Options) ([]Migration, error) {
 		return nil, errors.Join(l.errs...)
 	}
 	return migrations, nil
+}
+
+// kind is what an entry is, or what it links to. A link that leads nowhere is for whoever opens it.
+func kind(fsys fs.FS, entry fs.DirEntry) fs.FileMode {
+	if entry.Type()&fs.ModeSymlink != 0 {
+		if info, err := fs.Stat(fsys, entry.Name()); err == nil {
+			return info.Mode()
+		}
+	}
+	return entry.Type()
 }
 
 type loader struct {
