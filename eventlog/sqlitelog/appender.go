@@ -148,14 +148,17 @@ func (a *appender) flush(ctx context.Context) error {
 	return nil
 }
 
+// newestOf is the newest offset that a topic ever had. A damaged pack may have outlived newer ones.
+const newestOf = "SELECT coalesce((SELECT max(newest) FROM (SELECT * FROM (SELECT position + span AS newest FROM buffkit_packs WHERE topic = ?1 ORDER BY position DESC LIMIT 1)" +
+	" UNION ALL SELECT position FROM buffkit_trimmed WHERE topic = ?1)), (SELECT floor FROM buffkit_log))"
+
 // tip returns the newest of a topic.
 func (a *appender) tip(ctx context.Context, topic string) (*tip, error) {
 	if t := a.tips[topic]; t != nil {
 		return t, nil
 	}
 	var newest int64
-	err := a.query.ints(ctx, []*int64{&newest}, "SELECT coalesce((SELECT position + span FROM buffkit_packs WHERE topic = ?1 ORDER BY position DESC LIMIT 1),"+
-		" (SELECT position FROM buffkit_trimmed WHERE topic = ?1), (SELECT floor FROM buffkit_log))", topic)
+	err := a.query.ints(ctx, []*int64{&newest}, newestOf, topic)
 	t := &tip{offset: eventlog.Offset(newest)}
 	a.tips[topic] = t
 	return t, err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -20,8 +21,9 @@ const (
 
 // damage is the packs that were found damaged.
 type damage struct {
-	mu   sync.Mutex // guards what follows
-	told map[eventlog.Offset]struct{}
+	mu    sync.Mutex // guards what follows
+	told  map[eventlog.Offset]struct{}
+	stuck []string // the positions of those that can't be deleted
 }
 
 // first tells whether a pack is met for the first time.
@@ -37,6 +39,26 @@ func (d *damage) first(position eventlog.Offset) bool {
 	d.told[position] = struct{}{}
 	return true
 }
+
+// stays notes a pack that can't be deleted.
+func (d *damage) stays(position eventlog.Offset) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stuck = append(d.stuck, strconv.FormatInt(int64(position), 10))
+}
+
+// but is the end of a condition for packs that can be deleted.
+func (d *damage) but() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.stuck) == 0 {
+		return ""
+	}
+	return " AND position NOT IN (" + strings.Join(d.stuck, ", ") + ")"
+}
+
+// corrupt tells whether SQLite met a page that can't be as it is.
+func corrupt(err error) bool { return codeOf(err)&0xff == sqlite3.SQLITE_CORRUPT }
 
 // lose gives up the events of a damaged pack, if it is known which they are: all that its row says of them must agree with itself, and with the log.
 func (s *Store) lose(ctx context.Context, query querier, p *pack, cause error) error {
@@ -62,7 +84,7 @@ const packColumns = "position, span, ahead, count, topic, events"
 func eachPack(ctx context.Context, conn *sql.Conn, query string, args []any, on func(*pack) (bool, error)) error {
 	n := 0
 	err := eachRow(ctx, conn, query, args, func(p *pack) (bool, error) { n++; return on(p) })
-	if codeOf(err)&0xff != sqlite3.SQLITE_CORRUPT {
+	if !corrupt(err) {
 		return err
 	}
 	bare := strings.Replace(query, "events", "x'' AS events", 1)
@@ -70,12 +92,16 @@ func eachPack(ctx context.Context, conn *sql.Conn, query string, args []any, on 
 		if n--; n >= 0 {
 			return true, nil
 		}
-		err := conn.QueryRowContext(ctx, "SELECT events FROM buffkit_packs WHERE position = ?", int64(p.first)).Scan(&p.events)
-		if err != nil && codeOf(err)&0xff != sqlite3.SQLITE_CORRUPT {
+		if p.events, err = eventsAt(ctx, conn, p.first); err != nil && !corrupt(err) {
 			return false, err
 		}
 		return on(p)
 	})
+}
+
+func eventsAt(ctx context.Context, conn *sql.Conn, position eventlog.Offset) (events []byte, err error) {
+	err = conn.QueryRowContext(ctx, "SELECT events FROM buffkit_packs WHERE position = ?", int64(position)).Scan(&events)
+	return events, err
 }
 
 func eachRow(ctx context.Context, conn *sql.Conn, query string, args []any, on func(*pack) (bool, error)) error {

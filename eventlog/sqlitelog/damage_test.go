@@ -175,6 +175,18 @@ func TestHistoryBeginsBehindWhatIsDamaged(t *testing.T) {
 
 func TestRetentionTakesADamagedPackWithTheRest(t *testing.T) {
 	t.Parallel()
+	t.Run("a bit has flipped", func(t *testing.T) {
+		t.Parallel()
+		retainDamaged(t, flip, 0)
+	})
+	t.Run("a page is empty", func(t *testing.T) { // SQLite can't delete it
+		t.Parallel()
+		retainDamaged(t, zero, 2)
+	})
+}
+
+// retainDamaged checks what retention deletes where so many damaged events stay in the file.
+func retainDamaged(t *testing.T, change func(page []byte, at int), stay int) {
 	path := newPath(t)
 	opts := &sqlitelog.Options{RetentionOf: func(topic string) eventlog.Retention {
 		if topic == "bad" {
@@ -182,10 +194,10 @@ func TestRetentionTakesADamagedPackWithTheRest(t *testing.T) {
 		}
 		return eventlog.Retention{}
 	}}
-	at := damagedFile(t, path, opts, flip)
+	at := damagedFile(t, path, opts, change)
 	store := openStore(t, path, opts)
 	one := int64(len("data: 1         ")+6*pageBytes+len("middle of 1")) + 2
-	for _, step := range []struct{ more, left int }{{0, 3}, {1, 2}} { // one of the damaged two isn't over at first
+	for _, step := range []struct{ more, left int }{{0, 3}, {1, 2 + stay}} { // one of the damaged two isn't over at first
 		mustAppend(t, store, series("bad", step.more)...)
 		if err := store.RetainNow(t.Context(), "bad", "good"); err != nil {
 			t.Fatal(err)
@@ -197,6 +209,32 @@ func TestRetentionTakesADamagedPackWithTheRest(t *testing.T) {
 		if len(h.Records) != 1+step.more || h.Trimmed != at[3] {
 			t.Errorf("with %d more: %d events, trimmed up to %d, want %d", step.more, len(h.Records), h.Trimmed, at[3])
 		}
+	}
+	newest := mustAppend(t, store, series("bad", 1)...)[0].Offset
+	if err := store.TrimAll(t.Context(), "bad"); err != nil {
+		t.Fatal(err)
+	}
+	if h := history(t, store, eventlog.Range{Topic: "bad", Max: 9}); len(h.Records) > 0 || h.Trimmed != newest {
+		t.Errorf("without events: %d, trimmed up to %d, want %d", len(h.Records), h.Trimmed, newest)
+	}
+	if next := mustAppend(t, openStore(t, path, opts), series("bad", 1)...)[0]; next.Prev != newest {
+		t.Errorf("the next event names %d before it, want %d", next.Prev, newest)
+	}
+}
+
+func TestExpiredPacksGoAlthoughADamagedOneStays(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	opts := &sqlitelog.Options{Retention: eventlog.Retention{Age: time.Microsecond}}
+	damagedFile(t, path, opts, zero)
+	store := openStore(t, path, opts)
+	for range 2 {
+		if err := store.RetainNow(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := store.Packs(t.Context()); err != nil || n != 1 {
+		t.Errorf("%d packs are left, %v; want the damaged one alone", n, err)
 	}
 }
 

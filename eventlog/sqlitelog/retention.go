@@ -100,6 +100,8 @@ type retainer struct {
 	store *Store
 	conn  *sql.Conn
 	safe  eventlog.Offset // nothing behind it is deleted
+
+	deleting edge // whose packs were last to be deleted, or to be cut
 }
 
 // topics deletes what is over the retention of the topics that got something.
@@ -170,14 +172,47 @@ func (r *retainer) write(ctx context.Context, f func() error) error {
 func (r *retainer) trim(ctx context.Context, lazy bool, over ...edge) error {
 	over = slices.DeleteFunc(slices.Clone(over), func(e edge) bool { return e.upTo == 0 })
 	for len(over) > 0 {
-		if err := r.write(ctx, func() (err error) {
-			over, err = r.trimSome(ctx, lazy, over)
+		var left []edge
+		err := r.write(ctx, func() (err error) {
+			left, err = r.trimSome(ctx, lazy, over)
 			return err
-		}); err != nil {
+		})
+		if corrupt(err) {
+			left, err = over, r.leave(ctx, err)
+		}
+		if err != nil {
 			return err
 		}
+		over = left
 	}
 	return nil
+}
+
+// leave finds the damaged packs that can't be deleted, for SQLite doesn't find all of their pages, so that the next transaction leaves them where they are.
+// It returns the cause why one failed if that is another.
+func (r *retainer) leave(ctx context.Context, cause error) error {
+	some := false
+	err := snapshot(ctx, r.conn, func() error {
+		packs, err := r.edges(ctx, "SELECT topic, position FROM buffkit_packs WHERE topic = ? AND position <= ?"+r.store.damage.but(), r.deleting.topic, int64(r.deleting.upTo))
+		if err != nil {
+			return err
+		}
+		for _, p := range packs {
+			switch _, err := eventsAt(ctx, r.conn, p.upTo); {
+			case corrupt(err):
+				some = true
+				r.store.damage.stays(p.upTo)
+				r.store.log().Error("sqlitelog: damaged events can't be deleted, and stay in the file", "topic", p.topic, "offset", p.upTo, "error", err)
+			case err != nil:
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && !some {
+		return cause
+	}
+	return err
 }
 
 // trimSome deletes as many packs as a transaction may, and returns what is left to do.
@@ -206,18 +241,21 @@ func (r *retainer) trimSome(ctx context.Context, lazy bool, over []edge) ([]edge
 
 // trimTopic deletes whole packs of a topic, so many at most. If there are no more, it deletes a part of one, too. It returns the newest offset that it deleted, 0 for none.
 func (r *retainer) trimTopic(ctx context.Context, e edge, lazy bool, most int) (last eventlog.Offset, packs int, bytes int64, err error) {
-	var first int64 // of the newest of them
+	but := r.store.damage.but()
+	var first eventlog.Offset // of the newest of them
 	if err := r.conn.QueryRowContext(ctx, "SELECT coalesce(max(position), 0), coalesce(max(position + span), 0), coalesce(sum(bytes), 0), count(*) FROM"+
-		" (SELECT position, span, bytes FROM buffkit_packs WHERE topic = ?1 AND position <= ?2 ORDER BY position LIMIT ?3) WHERE position + span <= ?2",
+		" (SELECT position, span, bytes FROM buffkit_packs WHERE topic = ?1 AND position <= ?2"+but+" ORDER BY position LIMIT ?3) WHERE position + span <= ?2",
 		e.topic, int64(e.upTo), most).Scan(&first, &last, &bytes, &packs); err != nil {
 		return 0, 0, 0, err
 	}
 	if packs > 0 {
-		if err := r.run(ctx, "DELETE FROM buffkit_packs WHERE topic = ? AND position <= ?", e.topic, first); err != nil {
+		r.deleting = edge{e.topic, first}
+		if err := r.run(ctx, "DELETE FROM buffkit_packs WHERE topic = ? AND position <= ?"+but, e.topic, int64(first)); err != nil {
 			return 0, 0, 0, err
 		}
 	}
 	if packs < most {
+		r.deleting = e
 		cut, dropped, err := r.cut(ctx, e, lazy)
 		if err != nil {
 			return 0, 0, 0, err
@@ -233,7 +271,9 @@ func (r *retainer) trimTopic(ctx context.Context, e edge, lazy bool, most int) (
 
 // cut rewrites the pack that an edge is in, without what is up to there. It returns the newest offset that it dropped, 0 for none, and the bytes.
 func (r *retainer) cut(ctx context.Context, e edge, lazy bool) (last eventlog.Offset, bytes int64, err error) {
-	old, err := onePack(ctx, r.conn, "SELECT "+packColumns+" FROM buffkit_packs WHERE topic = ? AND position <= ? ORDER BY position DESC LIMIT 1", e.topic, int64(e.upTo))
+	var old *pack
+	newest := "SELECT " + packColumns + " FROM buffkit_packs WHERE topic = ? AND position <= ?" + r.store.damage.but() + " ORDER BY position DESC LIMIT 1"
+	err = eachRow(ctx, r.conn, newest, []any{e.topic, int64(e.upTo)}, func(p *pack) (bool, error) { old = p; return false, nil }) // a COMMIT fails with what it meets
 	if err != nil || old == nil {
 		return 0, 0, err
 	}
