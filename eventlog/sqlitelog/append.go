@@ -63,11 +63,11 @@ func (s *Store) write() {
 
 // commit stores the records of all calls in one transaction.
 func (s *Store) commit(w *writer, calls []*call, records int) error {
-	<-s.turn
-	defer func() { s.turn <- struct{}{} }()
 	ctx := context.Background() // nobody's: it belongs to all calls. A lock is waited for, but not for ever
 	a := appender{opts: &s.opts, query: w, now: time.Now(), known: w.known, added: make([]eventlog.Record, 0, records), buffers: &w.buffers}
-	err := w.use(ctx, func() error {
+	err := w.use(ctx, func() error { // the connection first: who waits for the turn may have the last one
+		<-s.turn
+		defer func() { s.turn <- struct{}{} }()
 		return inTx(ctx, w, func() error {
 			if err := a.addAll(ctx, calls); err != nil {
 				return err

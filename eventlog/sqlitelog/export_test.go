@@ -105,6 +105,9 @@ func (s *Store) Packs(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// MaxConns is how many connections a store has at most.
+const MaxConns = maxConns
+
 // PackBytes is how much of events a pack holds at most.
 const PackBytes = packBytes
 

@@ -1,8 +1,10 @@
 package sqlitelog_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,6 +136,68 @@ func TestRetentionIsPerTopic(t *testing.T) {
 	check("after the retention of another process")
 	if _, bytes, booked, err := again.Count(t.Context(), "minute/1"); err != nil || bytes != booked {
 		t.Errorf("%d bytes are in the file, by the books %d, %v", bytes, booked, err)
+	}
+}
+
+// manyTopics returns an event for each of so many.
+func manyTopics(n int) (records []eventlog.Record) {
+	for i := range n {
+		records = append(records, eventlog.Record{Topic: fmt.Sprint("of many/", i), Body: []byte("data: 1\n\n")})
+	}
+	return records
+}
+
+// A writer has no connection before its first append, nor after one that failed.
+func TestAWriterWithoutAConnectionDoesNotStopRetention(t *testing.T) {
+	t.Parallel()
+	const packs = 400
+	path := newPath(t)
+	mustAppend(t, openStore(t, path, nil), manyTopics(packs)...)
+	store := openStore(t, path, &sqlitelog.Options{Retention: eventlog.Retention{Age: time.Microsecond}})
+	var tails sync.WaitGroup
+	defer tails.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	following := make(chan struct{}, sqlitelog.MaxConns)
+	for range sqlitelog.MaxConns - 1 {
+		tails.Go(func() {
+			store.Tail(ctx, eventlog.Cursor{}, func(eventlog.Page) error {
+				select {
+				case following <- struct{}{}:
+				default:
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			})
+		})
+	}
+	for range sqlitelog.MaxConns - 1 {
+		<-following
+	}
+	done := make(chan error, 2)
+	go func() { done <- store.RetainNow(ctx) }()
+	file := openFile(t, path)
+	await(t, "retention is under way", func() bool {
+		var left int
+		if err := file.QueryRow("SELECT count(*) FROM buffkit_packs").Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		return left < packs
+	})
+	go func() {
+		_, err := store.Append(ctx, series("next", 1))
+		done <- err
+	}()
+	patience := time.After(20 * time.Second)
+	for range 2 {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-patience:
+			t.Fatal("retention and the writer wait for each other")
+		}
 	}
 }
 
