@@ -1,6 +1,7 @@
 package sqlitelog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -204,23 +205,49 @@ func ofPacks(ctx context.Context, conn *sql.Conn) eventlog.Finding {
 	if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = 'buffkit_packs'").Scan(&tables); err == nil && tables == 0 {
 		return eventlog.FoundOK("there are no events yet")
 	}
-	packs, events, first := 0, 0, ""
+	var found lost
 	err := snapshot(ctx, conn, func() error {
+		now, err := readState(ctx, plain{conn})
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
 		return eachPack(ctx, conn, "SELECT "+packColumns+" FROM buffkit_packs ORDER BY position", nil, func(p *pack) (bool, error) {
 			if _, err := p.unpack(); err != nil {
-				if packs++; packs == 1 {
-					first = fmt.Sprintf("%q, from offset %d on", p.topic, p.first)
-				}
-				events += p.count
+				found.add(p, p.bounded(err, now.head))
 			}
 			return true, nil
 		})
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return eventlog.FoundError(fmt.Sprintf("the events can't be read: %v", err), adviceFor(err))
-	case packs > 0:
-		return eventlog.FoundError(fmt.Sprintf("%d events are damaged and lost, in %d packs, the first of topic %s: readers who lack them are told a gap", events, packs, first),
+	}
+	return found.finding()
+}
+
+// lost is what damaged packs held.
+type lost struct {
+	packs, events  int
+	first          string // pack
+	unbounded      int    // packs that may have held others than their rows say
+	firstUnbounded string
+}
+
+func (l *lost) add(p *pack, bounded bool) {
+	where := fmt.Sprintf("%q, from offset %d on", p.topic, p.first)
+	if bounded {
+		l.packs, l.events, l.first = l.packs+1, l.events+p.count, cmp.Or(l.first, where)
+	} else {
+		l.unbounded, l.firstUnbounded = l.unbounded+1, cmp.Or(l.firstUnbounded, where)
+	}
+}
+
+func (l *lost) finding() eventlog.Finding {
+	switch {
+	case l.unbounded > 0:
+		return eventlog.FoundError(fmt.Sprintf("events are damaged, in %d packs, and how many are lost isn't known in %d, the first of topic %s: readers who come there get an error",
+			l.packs+l.unbounded, l.unbounded, l.firstUnbounded), restore)
+	case l.packs > 0:
+		return eventlog.FoundError(fmt.Sprintf("%d events are damaged and lost, in %d packs, the first of topic %s: readers who lack them are told a gap", l.events, l.packs, l.first),
 			"nothing, if that is enough: they are deleted with what is over the retention. Else stop every process that uses the file, and put a backup in its place")
 	}
 	return eventlog.FoundOK("all events are as they were stored")

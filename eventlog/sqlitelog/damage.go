@@ -60,13 +60,18 @@ func (d *damage) but() string {
 // corrupt tells whether SQLite met a page that can't be as it is.
 func corrupt(err error) bool { return codeOf(err)&0xff == sqlite3.SQLITE_CORRUPT }
 
-// lose gives up the events of a damaged pack, if it is known which they are: all that its row says of them must agree with itself, and with the log.
+// bounded tells whether it is known which events a damaged pack has lost: all that its row says of them must agree with itself, and with the log.
+func (p *pack) bounded(cause error, head eventlog.Offset) bool {
+	return errors.Is(cause, errChecksum) && p.count >= 1 && p.first <= p.last && p.last <= p.end && p.end <= head
+}
+
+// lose gives up the events of a damaged pack, if it is known which they are.
 func (s *Store) lose(ctx context.Context, query querier, p *pack, cause error) error {
 	now, err := readState(ctx, query)
 	if err != nil {
 		return err
 	}
-	if !errors.Is(cause, errChecksum) || p.count < 1 || p.last < p.first || p.last > p.end || p.end > now.head {
+	if !p.bounded(cause, now.head) {
 		return fmt.Errorf("%w; how many are lost isn't known: %s", cause, restore)
 	}
 	if s.damage.first(p.first) {

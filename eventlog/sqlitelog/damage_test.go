@@ -274,6 +274,10 @@ func TestDamageWithoutBoundsIsAnErrorThatSaysWhatToDo(t *testing.T) {
 					t.Errorf("%v, want ErrDamaged, and what to do", err)
 				}
 			}
+			found, err := sqlitelog.Check(t.Context(), path)
+			if !slices.ContainsFunc(found, func(f eventlog.Finding) bool { return strings.Contains(f.Do, "put a backup in its place, or move it") }) {
+				t.Errorf("Check found %v, %v", found, err)
+			}
 		})
 	}
 }
