@@ -105,6 +105,16 @@ func (s *Store) Packs(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// Turn waits for the turn to write, and takes it until it is given back.
+func (s *Store) Turn(ctx context.Context) (back func(), err error) {
+	select {
+	case <-s.turn:
+		return func() { s.turn <- struct{}{} }, nil
+	case <-ctx.Done():
+		return func() {}, ctx.Err()
+	}
+}
+
 // MaxConns is how many connections a store has at most.
 const MaxConns = maxConns
 

@@ -16,7 +16,8 @@ import (
 const (
 	retainEvery  = 5 * time.Second
 	tailWindow   = 10 * time.Second       // in which every process has seen an event, or is late enough to be told a hole
-	deletePacks  = 128                    // of one transaction, and other rows: others write in between
+	deletePacks  = 128                    // of one transaction, and topics that are forgotten: others write in between
+	deleteKeys   = 512                    // of one, that are small rows
 	pauseMost    = 100 * time.Millisecond // between two transactions
 	topicsAtOnce = 128                    // that are looked at before something is deleted
 )
@@ -87,7 +88,7 @@ func (s *Store) retainAfter(ctx context.Context, safe eventlog.Offset) error {
 	}
 	defer conn.Close()
 	r := retainer{store: s, conn: conn, safe: safe}
-	for _, step := range []func(context.Context) error{r.topics, r.expired, r.keys, r.budget, r.forget} {
+	for _, step := range []func(context.Context) error{r.topics, r.expired, r.budget, r.keys, r.forget} {
 		if err := step(ctx); err != nil {
 			return explain(err)
 		}
@@ -305,17 +306,22 @@ func (r *retainer) run(ctx context.Context, query string, args ...any) error {
 	return err
 }
 
+// keys deletes idempotency keys whose window is over, for retainEvery at most: the next run goes on.
 func (r *retainer) keys(ctx context.Context) error {
 	limit := time.Now().Add(-r.store.opts.IdempotencyWindow).UnixMicro()
-	for {
-		result, err := r.conn.ExecContext(ctx, "DELETE FROM buffkit_keys WHERE (topic, key) IN (SELECT topic, key FROM buffkit_keys WHERE at < ? LIMIT ?)", limit, deletePacks)
-		if err != nil {
+	for began, n := time.Now(), int64(deleteKeys); n == deleteKeys && time.Since(began) < retainEvery; {
+		if err := r.write(ctx, func() error {
+			result, err := r.conn.ExecContext(ctx, "DELETE FROM buffkit_keys WHERE (topic, key) IN (SELECT topic, key FROM buffkit_keys WHERE at < ? LIMIT ?)", limit, deleteKeys)
+			if err != nil {
+				return err
+			}
+			n, err = result.RowsAffected()
 			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n < deletePacks {
+		}); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // budget brings all topics that are over a level down to it, so that all together are within nine tenths of MaxBytes: a busy topic

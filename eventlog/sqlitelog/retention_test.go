@@ -2,6 +2,7 @@ package sqlitelog_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -198,6 +199,34 @@ func TestAWriterWithoutAConnectionDoesNotStopRetention(t *testing.T) {
 		case <-patience:
 			t.Fatal("retention and the writer wait for each other")
 		}
+	}
+}
+
+// Who polls for the lock beside a busy writer gets it by chance.
+func TestOldKeysAreDeletedInTurn(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	store, file := openStore(t, path, nil), openFile(t, path)
+	if _, err := file.Exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)" +
+		" INSERT INTO buffkit_keys (topic, key, position, at) SELECT 't', i, i, i FROM n"); err != nil {
+		t.Fatal(err)
+	}
+	back, err := store.Turn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := store.RetainNow(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while another writes: %v", err)
+	}
+	back()
+	if err := store.RetainNow(t.Context()); err != nil {
+		t.Error(err)
+	}
+	var left int
+	if err := file.QueryRow("SELECT count(*) FROM buffkit_keys").Scan(&left); err != nil || left > 0 {
+		t.Errorf("%d keys are left, %v", left, err)
 	}
 }
 
