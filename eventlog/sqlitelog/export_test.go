@@ -89,7 +89,7 @@ func (s *Store) TrimAll(ctx context.Context, topic string) error {
 		return err
 	}
 	defer conn.Close()
-	r := retainer{store: s, conn: conn, safe: math.MaxInt64}
+	r := retainer{store: s, conn: conn, safe: math.MaxInt64, began: time.Now()}
 	return r.trim(ctx, false, edge{topic, math.MaxInt64})
 }
 
@@ -114,6 +114,9 @@ func (s *Store) Turn(ctx context.Context) (back func(), err error) {
 		return func() {}, ctx.Err()
 	}
 }
+
+// RoomAfter is how many packs a transaction of the retention may delete.
+var RoomAfter = roomAfter
 
 // MaxConns is how many connections a store has at most.
 const MaxConns = maxConns

@@ -16,7 +16,7 @@ import (
 const (
 	retainEvery  = 5 * time.Second
 	tailWindow   = 10 * time.Second       // in which every process has seen an event, or is late enough to be told a hole
-	deletePacks  = 128                    // of one transaction, and topics that are forgotten: others write in between
+	deletePacks  = 128                    // of one transaction at first, and topics that are forgotten: others write in between
 	deleteKeys   = 512                    // of one, that are small rows
 	pauseMost    = 100 * time.Millisecond // between two transactions
 	topicsAtOnce = 128                    // that are looked at before something is deleted
@@ -87,7 +87,7 @@ func (s *Store) retainAfter(ctx context.Context, safe eventlog.Offset) error {
 		return err
 	}
 	defer conn.Close()
-	r := retainer{store: s, conn: conn, safe: safe}
+	r := retainer{store: s, conn: conn, safe: safe, began: time.Now()}
 	for _, step := range []func(context.Context) error{r.topics, r.expired, r.budget, r.keys, r.forget} {
 		if err := step(ctx); err != nil {
 			return explain(err)
@@ -101,6 +101,7 @@ type retainer struct {
 	store *Store
 	conn  *sql.Conn
 	safe  eventlog.Offset // nothing behind it is deleted
+	began time.Time
 
 	deleting edge // whose packs were last to be deleted, or to be cut
 }
@@ -223,7 +224,7 @@ func (r *retainer) trimSome(ctx context.Context, lazy bool, over []edge) ([]edge
 		return nil, err
 	}
 	some, dropped := false, int64(0)
-	for room := deletePacks; len(over) > 0 && room > 0; room-- { // a topic of which nothing is deleted is work, too
+	for room := roomAfter(time.Since(r.began)); len(over) > 0 && room > 0; room-- { // a topic of which nothing is deleted is work, too
 		e := edge{over[0].topic, min(over[0].upTo, r.safe)}
 		last, packs, bytes, err := r.trimTopic(ctx, e, lazy, room)
 		if err != nil {
@@ -238,6 +239,12 @@ func (r *retainer) trimSome(ctx context.Context, lazy bool, over []edge) ([]edge
 		return over, nil
 	}
 	return over, r.run(ctx, "UPDATE buffkit_log SET head = ?, stored = ?, dropped = dropped + ?", int64(now.head), now.stored, dropped) // the newest pack may be gone
+}
+
+// roomAfter returns how many packs a transaction may delete. A run that takes longer than it should is behind those who append: its transactions
+// grow, which costs them time.
+func roomAfter(took time.Duration) int {
+	return deletePacks << min(took/retainEvery, 5)
 }
 
 // trimTopic deletes whole packs of a topic, so many at most. If there are no more, it deletes a part of one, too. It returns the newest offset that it deleted, 0 for none.

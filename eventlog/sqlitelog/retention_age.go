@@ -89,7 +89,7 @@ func (r *retainer) expired(ctx context.Context) error {
 // packsBefore returns the topics of the oldest packs before a position, with the newest offset of those.
 func (r *retainer) packsBefore(ctx context.Context, position int64) (over []edge, err error) {
 	return r.edges(ctx, "SELECT topic, max(position + span) FROM (SELECT topic, position, span FROM buffkit_packs"+
-		" WHERE position < ?1 AND position + span < ?1"+r.store.damage.but()+" ORDER BY position LIMIT ?2) GROUP BY topic", position, deletePacks)
+		" WHERE position < ?1 AND position + span < ?1"+r.store.damage.but()+" ORDER BY position LIMIT ?2) GROUP BY topic", position, roomAfter(time.Since(r.began)))
 }
 
 // expiredOfEach deletes what is too old of the topics that come next, as many as there is time to look at. The next run goes on behind them.

@@ -202,6 +202,15 @@ func TestAWriterWithoutAConnectionDoesNotStopRetention(t *testing.T) {
 	}
 }
 
+func TestARetentionThatIsBehindDeletesMoreAtOnce(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]int{0: 128, 4 * time.Second: 128, 5 * time.Second: 256, 25 * time.Second: 4096, 1000 * time.Hour: 4096} {
+		if got := sqlitelog.RoomAfter(took); got != want {
+			t.Errorf("after %v: %d packs a transaction, want %d", took, got, want)
+		}
+	}
+}
+
 // Who polls for the lock beside a busy writer gets it by chance.
 func TestOldKeysAreDeletedInTurn(t *testing.T) {
 	t.Parallel()
