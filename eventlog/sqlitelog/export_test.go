@@ -105,6 +105,9 @@ func (s *Store) Packs(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// HasTurn tells whether nobody writes.
+func (s *Store) HasTurn() bool { return len(s.turn) > 0 }
+
 // Turn waits for the turn to write, and takes it until it is given back.
 func (s *Store) Turn(ctx context.Context) (back func(), err error) {
 	select {

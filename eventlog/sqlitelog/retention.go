@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"sync"
 	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/buffkit/buffkit/eventlog"
 )
@@ -19,6 +22,7 @@ const (
 	deletePacks  = 128                    // of one transaction at first, and topics that are forgotten: others write in between
 	deleteKeys   = 512                    // of one, that are small rows
 	pauseMost    = 100 * time.Millisecond // between two transactions
+	turnPatience = 100 * time.Millisecond // for a lock, while others of this process wait for the turn
 	topicsAtOnce = 128                    // that are looked at before something is deleted
 )
 
@@ -147,19 +151,17 @@ type edge struct {
 }
 
 // write runs f in a transaction, and then lets others write for as long as it has kept them from it.
+// While another process has the file locked, or a transaction of the app's, who waits for the turn gets it now and then. f may be called again.
 func (r *retainer) write(ctx context.Context, f func() error) error {
-	select {
-	case <-r.store.turn:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	began := time.Now()
-	err := inTx(ctx, plain{r.conn}, f)
-	r.store.turn <- struct{}{}
+	took, err := r.inTurn(ctx, f)
+	for codeOf(err)&0xff == sqlite3.SQLITE_BUSY && time.Since(began) < lockPatience {
+		took, err = r.inTurn(ctx, f)
+	}
 	if err != nil {
 		return err
 	}
-	timer := time.NewTimer(min(time.Since(began), pauseMost))
+	timer := time.NewTimer(min(took, pauseMost))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -167,6 +169,28 @@ func (r *retainer) write(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// inTurn runs f in a transaction, unless it has to wait for the lock for too long.
+func (r *retainer) inTurn(ctx context.Context, f func() error) (took time.Duration, err error) {
+	select {
+	case <-r.store.turn:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	defer func() { r.store.turn <- struct{}{} }()
+	began := time.Now()
+	if err := r.patience(ctx, turnPatience); err != nil {
+		return 0, err
+	}
+	defer r.patience(context.WithoutCancel(ctx), lockPatience)
+	err = inTx(ctx, plain{r.conn}, f)
+	return time.Since(began), err
+}
+
+// patience sets how long the connection waits for a lock.
+func (r *retainer) patience(ctx context.Context, long time.Duration) error {
+	return r.run(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", long.Milliseconds()))
 }
 
 // trim deletes the events of topics up to their edges, but nothing that isn't safe to delete. The pack that an edge is in is rewritten; with lazy

@@ -211,6 +211,40 @@ func TestARetentionThatIsBehindDeletesMoreAtOnce(t *testing.T) {
 	}
 }
 
+func TestRetentionThatWaitsForALockLeavesTheTurnToAppends(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	store := openStore(t, path, &sqlitelog.Options{Retention: eventlog.Retention{Age: time.Microsecond}})
+	mustAppend(t, store, series("t", 1)...)
+	conn, err := openFile(t, path).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	retained := make(chan error, 1)
+	go func() { retained <- store.RetainNow(t.Context()) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	await(t, "retention has the turn", func() bool { return !store.HasTurn() })
+	back, err := store.Turn(ctx)
+	if err != nil {
+		t.Error("it kept the turn")
+	}
+	back()
+	if _, err := conn.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-retained; err != nil {
+		t.Error(err)
+	}
+	if n, err := store.Packs(t.Context()); err != nil || n > 0 {
+		t.Errorf("%d packs are left, %v", n, err)
+	}
+}
+
 // Who polls for the lock beside a busy writer gets it by chance.
 func TestOldKeysAreDeletedInTurn(t *testing.T) {
 	t.Parallel()
