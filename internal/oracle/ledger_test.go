@@ -111,6 +111,13 @@ func (l *ledger) begin(topics ...string) []*event {
 	return slices.Clone(l.events[batch:])
 }
 
+// count is how many have begun.
+func (l *ledger) count() int {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.events)
+}
+
 func (l *ledger) end(events []*event, o outcome, places []place, tries int, answer string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
