@@ -320,14 +320,7 @@ func TestReplicaFindsALostTail(t *testing.T) {
 // A node that was away for longer than the store keeps its tail has a hole, no gap: what it lacks is in the store.
 func TestReplicaFillsAHoleFromTheStore(t *testing.T) {
 	t.Parallel()
-	store := newFakeStore()
-	var down atomic.Bool
-	store.tail = func() error {
-		if down.Load() {
-			return errors.New("cut")
-		}
-		return nil
-	}
+	store, down := newCutStore()
 	r := newReplica(t, store, nil)
 	at := mustAppend(t, r, series("t", 3)...)[2]
 	down.Store(true)

@@ -8,6 +8,18 @@ import (
 	"github.com/buffkit/buffkit/eventlog"
 )
 
+// newCutStore returns a store that can't be followed while down is set.
+func newCutStore() (store *fakeStore, down *atomic.Bool) {
+	store, down = newFakeStore(), new(atomic.Bool)
+	store.tail = func() error {
+		if down.Load() {
+			return errors.New("cut")
+		}
+		return nil
+	}
+	return store, down
+}
+
 // Two servers whose clocks are behind the log count on from its head, event by event: what is lost and what replaces it have the same offsets then.
 // And what a store no longer sends can't show that the end of it was lost.
 func TestReplicaFindsALostTailThatTheOffsetsDontShow(t *testing.T) {
@@ -47,14 +59,7 @@ func TestReplicaFindsALostTailThatTheOffsetsDontShow(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			store := newFakeStore()
-			var down atomic.Bool
-			store.tail = func() error {
-				if down.Load() {
-					return errors.New("cut")
-				}
-				return nil
-			}
+			store, down := newCutStore()
 			r := newReplica(t, store, nil)
 			last := mustAppend(t, r, series("t", 5)...)[4]
 			down.Store(true)
@@ -76,14 +81,7 @@ func TestReplicaFindsALostTailThatTheOffsetsDontShow(t *testing.T) {
 // The store may be lost again before there is an answer, and by then what comes next is known as newest.
 func TestReplicaDoubtsUntilThereIsAnAnswer(t *testing.T) {
 	t.Parallel()
-	store := newFakeStore()
-	var down atomic.Bool
-	store.tail = func() error {
-		if down.Load() {
-			return errors.New("cut")
-		}
-		return nil
-	}
+	store, down := newCutStore()
 	asked, answers := make(chan struct{}, 1), make(chan struct{})
 	store.history = func(eventlog.Range) {
 		select {
@@ -123,15 +121,8 @@ func TestReplicaDoubtsUntilThereIsAnAnswer(t *testing.T) {
 // The newest record may be of a topic that keeps so little that its loss shows nothing.
 func TestReplicaFindsALostTailByTheTopicsBefore(t *testing.T) {
 	t.Parallel()
-	store := newFakeStore()
+	store, down := newCutStore()
 	store.keep.Count = 1
-	var down atomic.Bool
-	store.tail = func() error {
-		if down.Load() {
-			return errors.New("cut")
-		}
-		return nil
-	}
 	r := newReplica(t, store, nil)
 	mustAppend(t, r, series("orders", 1)...)
 	last := mustAppend(t, r, series("presence", 1)...)[0]
