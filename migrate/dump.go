@@ -21,7 +21,12 @@ func (m *Migrator) Schema(ctx context.Context) (*schema.Schema, error) {
 // schemaOf reads the schema without the ledger and some other tables.
 func (m *Migrator) schemaOf(ctx context.Context, conn *connection, without ...string) (*schema.Schema, error) {
 	t := m.opts.Table
-	s, err := schema.Read(ctx, conn.Conn, m.dialect, &schema.Options{Ignore: append([]string{t, t + "_journal", t + "_lock"}, without...)})
+	opts := &schema.Options{Ignore: append([]string{t, t + "_journal", t + "_lock"}, without...)}
+	var s *schema.Schema
+	err := m.patiently(ctx, func() (err error) {
+		s, err = schema.Read(ctx, conn.Conn, m.dialect, opts)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}

@@ -41,15 +41,15 @@ func (s *lease) create(ctx context.Context, q querier) error {
 	t := s.l.types()
 	ddl := "CREATE TABLE IF NOT EXISTS " + s.l.lease + " (\n  id INTEGER NOT NULL PRIMARY KEY,\n  token " + t.text(64) + " NOT NULL,\n  runner " +
 		t.text(255) + " NOT NULL,\n  since_us BIGINT NOT NULL,\n  until_us BIGINT NOT NULL\n)" + t.options
-	columns, err := s.l.columns(ctx, q, s.l.schema, s.l.plain+"_lock")
-	if err != nil {
-		return fmt.Errorf("migrate: look for the lease: %w", err)
-	}
-	if len(columns) > 0 {
-		return nil
-	}
 	return s.m.patiently(ctx, func() error {
-		_, err := q.ExecContext(ctx, ddl)
+		exists, err := s.exists(ctx, q)
+		if err != nil {
+			return fmt.Errorf("migrate: look for the lease: %w", err)
+		}
+		if exists {
+			return nil
+		}
+		_, err = q.ExecContext(ctx, ddl)
 		switch sqlState(err) {
 		case "23505", "42710", "42P07": // unique_violation, duplicate_object, duplicate_table
 			return nil // PostgreSQL: another runner made it at the same moment

@@ -178,7 +178,7 @@ func (r *run) again(ctx context.Context, step *Step, n int, p *pause, err error)
 func (r *run) refresh(ctx context.Context, step *Step) error {
 	bounded, cancel := own(ctx)
 	defer cancel()
-	b, err := r.l.read(bounded, r.conn)
+	b, err := r.m.read(bounded, r.l, r.conn)
 	if err != nil {
 		return err
 	}

@@ -166,7 +166,7 @@ type Stat struct {
 const statStatements = 5
 
 // Slowest returns the n migrations that took longest when they were applied, the longest first.
-func (m *Migrator) Slowest(ctx context.Context, n int) ([]Stat, error) {
+func (m *Migrator) Slowest(ctx context.Context, n int) (all []Stat, err error) {
 	if n < 1 {
 		return nil, fmt.Errorf("migrate: the slowest %d: ask for at least 1", n)
 	}
@@ -179,10 +179,14 @@ func (m *Migrator) Slowest(ctx context.Context, n int) ([]Stat, error) {
 	if err != nil {
 		return nil, err
 	}
-	if exists, err := l.find(ctx, conn); err != nil || !exists {
-		return nil, err
-	}
-	return l.slowest(ctx, conn, n)
+	err = m.patiently(ctx, func() error {
+		exists, err := l.find(ctx, conn)
+		if err == nil && exists {
+			all, err = l.slowest(ctx, conn, n)
+		}
+		return err
+	})
+	return all, err
 }
 
 func (l *ledger) slowest(ctx context.Context, q querier, n int) (all []Stat, err error) {

@@ -135,7 +135,7 @@ func (r *run) settle(ctx context.Context) (*book, error) {
 	defer cancel()
 	if !r.m.server.cancels() || r.alive(bounded) {
 		r.rollback(bounded)
-		return r.l.read(bounded, r.conn)
+		return r.m.read(bounded, r.l, r.conn)
 	}
 	if r.pooled() {
 		return nil, errPooled
@@ -143,7 +143,7 @@ func (r *run) settle(ctx context.Context) (*book, error) {
 	if err := r.connect(bounded); err != nil {
 		return nil, err
 	}
-	return r.l.read(bounded, r.conn)
+	return r.m.read(bounded, r.l, r.conn)
 }
 
 var errPooled = errors.New("behind a pooler nobody can tell whether the old connection has ended")

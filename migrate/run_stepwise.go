@@ -162,7 +162,7 @@ func (a *attempt) reread(ctx context.Context) (*row, error) {
 			return nil, err
 		}
 	}
-	b, err := a.l.read(bounded, a.conn)
+	b, err := a.m.read(bounded, a.l, a.conn)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (a *attempt) finished(ctx context.Context, cause error) error {
 func (a *attempt) openEntries(ctx context.Context) []entry {
 	bounded, cancel := own(ctx)
 	defer cancel()
-	b, err := a.l.read(bounded, a.conn)
+	b, err := a.m.read(bounded, a.l, a.conn)
 	if err != nil {
 		return []entry{{}}
 	}

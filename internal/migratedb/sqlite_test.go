@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/buffkit/buffkit/migrate"
 )
@@ -122,6 +125,58 @@ func TestWriteAheadLogIsTurnedOnOutsideOfATransaction(t *testing.T) {
 	if err := db.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode); err != nil || mode != "wal" {
 		t.Errorf("%s, %v", mode, err)
 	}
+}
+
+// SQLite gives up after a while where another connection has locked the file. Whoever looks waits on, as those who write do.
+func TestALockedFileIsWaitedForByAllWhoLook(t *testing.T) {
+	t.Parallel()
+	driverName, dsn := onSQLite.fresh(t)
+	fsys := files("1_a.up.sql", "CREATE TABLE a (n int);")
+	if _, err := migrator(t, onSQLite, openDB(t, driverName, dsn), of(fsys)).Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other, err := openDB(t, driverName, dsn).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.ExecContext(t.Context(), "BEGIN EXCLUSIVE"); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for name, look := range map[string]func(m *migrate.Migrator) error{
+		"up": func(m *migrate.Migrator) error { _, err := m.Up(t.Context()); return err },
+		"plan": func(m *migrate.Migrator) error {
+			_, err := m.Plan(t.Context(), migrate.Goal{Do: migrate.DoUp})
+			return err
+		},
+		"status":   func(m *migrate.Migrator) error { _, err := m.Status(t.Context()); return err },
+		"version":  func(m *migrate.Migrator) error { _, err := m.Version(t.Context()); return err },
+		"slowest":  func(m *migrate.Migrator) error { _, err := m.Slowest(t.Context(), 1); return err },
+		"validate": func(m *migrate.Migrator) error { return m.Validate(t.Context()) },
+		"app":      func(m *migrate.Migrator) error { return m.CheckApp(t.Context()) },
+		"wait":     func(m *migrate.Migrator) error { return m.Wait(t.Context()) },
+		"baseline": func(m *migrate.Migrator) error {
+			return m.Baseline(t.Context(), migrate.Ref{Source: "other", Version: "1"})
+		},
+		"dump": func(m *migrate.Migrator) error { _, err := m.Dump(t.Context(), io.Discard); return err },
+	} {
+		opts := of(fsys)
+		if name == "baseline" { // it takes the lock before it reads
+			opts.Sources = []migrate.Source{{Name: "other", FS: fsys}}
+		}
+		m := migrator(t, onSQLite, openDB(t, driverName, dsn), opts)
+		all.Go(func() {
+			if err := look(m); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	<-time.After(3 * time.Second) // the runner lets SQLite itself wait for two
+	if _, err := other.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Error(err)
+	}
+	all.Wait()
 }
 
 // dozen are the statements of twelve, each a migration.
