@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/buffkit/buffkit/migrate"
 	"github.com/buffkit/buffkit/migrate/dialect"
@@ -64,7 +65,10 @@ func runChild(w *wire, driverName, dialectName, goal string) error {
 		return err
 	}
 	defer db.Close()
-	m, err := migrate.New(db, d, &migrate.Options{Sources: []migrate.Source{{FS: os.DirFS(os.Getenv(folderVar))}}})
+	m, err := migrate.New(db, d, &migrate.Options{
+		Sources:     []migrate.Source{{FS: os.DirFS(os.Getenv(folderVar))}},
+		LockTimeout: time.Minute, // what it waits for in the server must still be there when it has been killed
+	})
 	if err != nil {
 		return err
 	}
