@@ -16,7 +16,7 @@ func (r *Replica) Append(ctx context.Context, events ...Event) ([]Cursor, error)
 	if err != nil {
 		return nil, err
 	}
-	_, epochs := r.next()
+	epochs := r.epochsSoFar()
 	if r.ctx.Err() != nil {
 		return nil, ErrClosed
 	}

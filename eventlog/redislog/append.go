@@ -17,6 +17,7 @@ import (
 // pending is an Append that waits for its batch.
 type pending struct {
 	records []eventlog.Record
+	one     [1]eventlog.Record // what records are in if that is all
 	bytes   int
 	done    chan struct{} // closed when epoch and err are set
 
@@ -41,7 +42,8 @@ func (s *Store) Append(ctx context.Context, records []eventlog.Record) (uint64, 
 		return s.emptyAppend(ctx)
 	}
 	// The records are the caller's again when its context ends, so the batch has copies.
-	p := &pending{records: slices.Clone(records), done: make(chan struct{})}
+	p := &pending{done: make(chan struct{})}
+	p.records = append(p.one[:0], records...)
 	for i := range records {
 		p.bytes += len(records[i].Topic) + len(records[i].Key) + len(records[i].Body)
 	}

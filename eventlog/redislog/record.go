@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/redis/rueidis"
@@ -62,7 +63,7 @@ func readBatch(entry rueidis.XRangeSlice) (epoch uint64, records []eventlog.Reco
 	if err1 != nil || err2 != nil {
 		return 0, nil, errDamaged
 	}
-	records, ok := readPart(last, entry.FieldValues[1].Field, []byte(entry.FieldValues[1].Value))
+	records, ok := readPart(last, entry.FieldValues[1].Field, bytesOf(entry.FieldValues[1].Value))
 	if !ok {
 		return 0, nil, errDamaged
 	}
@@ -111,7 +112,7 @@ func readEntry(records []eventlog.Record, topic string, entry rueidis.XRangeSlic
 	if err != nil || len(entry.FieldValues) != 1 || len(entry.FieldValues[0].Field) != 24 || entry.FieldValues[0].Value == "" {
 		return nil, errDamaged
 	}
-	before, packed := parseDouble(entry.FieldValues[0].Field), []byte(entry.FieldValues[0].Value)
+	before, packed := parseDouble(entry.FieldValues[0].Field), bytesOf(entry.FieldValues[0].Value)
 	r := reader{left: packed[1:]}
 	for range packed[0] {
 		back, record := r.record(uint64(last))
@@ -123,6 +124,9 @@ func readEntry(records []eventlog.Record, topic string, entry rueidis.XRangeSlic
 	}
 	return records, nil
 }
+
+// bytesOf returns the bytes of an answer where they are. Nobody writes to them: a record's body is read, or replaced by what it is opened to.
+func bytesOf(text string) []byte { return unsafe.Slice(unsafe.StringData(text), len(text)) }
 
 // readHead reads what begins with the epoch and an offset, and goes on with entries.
 func readHead(reply []rueidis.RedisMessage) (eventlog.Cursor, []rueidis.XRangeSlice, error) {
