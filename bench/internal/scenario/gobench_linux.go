@@ -28,7 +28,7 @@ subscribers that it isn't for. "Anywhere" publishes to all topics in turn, in ra
 processor's caches. A Go benchmark, ` + "`BenchmarkPublishToSubscribers` in `push`" + `, a process for each line.`,
 	Params:      Params{BenchTime: "5s"},
 	Smoke:       Params{BenchTime: "1x"},
-	Rounds:      3,
+	Rounds:      5,
 	Alone:       true,
 	Points:      Subscribers,
 	SmokePoints: Subscribers[:1],
