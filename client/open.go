@@ -60,6 +60,7 @@ func (f *follower) request(ctx context.Context) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
+	req.Close = true // a connection of its own: HTTP/2 would ask again on the one that has gone silent, until the kernel gives that up
 	req.Header = f.opts.Header.Clone()
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("Cache-Control", "no-cache")
@@ -136,13 +137,14 @@ func isPassing(status int) bool {
 
 func isTokenCode(code string) bool { return strings.HasPrefix(code, "token_") }
 
-// httpClient returns a client that doesn't take the session token along to another host.
+// httpClient returns a client that doesn't take the session token along to another host, and has a connection of its own there, too.
 func httpClient(given *http.Client) *http.Client {
 	if given == nil {
 		given = &http.Client{}
 	}
 	own := *given
 	own.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		req.Close = true // as in request; net/http doesn't copy it
 		if first := via[0].URL; req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
 			req.Header.Del(sessionHeader)
 		}
