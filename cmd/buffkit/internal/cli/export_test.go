@@ -1,6 +1,9 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/buffkit/buffkit/eventlog"
+	"github.com/spf13/cobra"
+)
 
 // WriteLedger is what adopt --write does when the files are written.
 var WriteLedger = writeLedger
@@ -16,4 +19,13 @@ func Commands() (all [][]string) {
 	}
 	walk(new(app).root(), nil)
 	return all
+}
+
+// RedisRetention is what a hub keeps in the Redis of a URL, with these flags.
+func RedisRetention(url string, flags eventlog.Retention) (eventlog.Retention, error) {
+	at, err := parseLog(url)
+	if err != nil {
+		return eventlog.Retention{}, err
+	}
+	return at.(*redisPlace).retention(flags), nil
 }

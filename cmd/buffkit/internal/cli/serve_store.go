@@ -224,11 +224,16 @@ func (p *redisPlace) String() string {
 
 func (p *redisPlace) open(ctx context.Context, bounds eventlog.MemoryOptions, logger *slog.Logger) (eventlog.Log, error) {
 	opts := redislog.Options(*p)
-	if opts.Retention == (eventlog.Retention{}) {
-		opts.Retention = bounds.Retention
-	}
+	opts.Retention = p.retention(bounds.Retention)
+	bounds.Retention = opts.Retention // what Redis drops, a node needn't have
 	opts.Replica = &eventlog.ReplicaOptions{Memory: bounds, Logger: logger}
 	return redislog.Open(ctx, &opts)
+}
+
+// retention is that of the command line, but for what the URL says.
+func (p *redisPlace) retention(flags eventlog.Retention) eventlog.Retention {
+	r := p.Retention
+	return eventlog.Retention{Count: cmp.Or(r.Count, flags.Count), Bytes: cmp.Or(r.Bytes, flags.Bytes), Age: cmp.Or(r.Age, flags.Age)}
 }
 
 func (p *redisPlace) check(ctx context.Context) ([]eventlog.Finding, error) {

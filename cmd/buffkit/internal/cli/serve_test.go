@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/buffkit/buffkit/cmd/buffkit/internal/cli"
+	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/internal/servers"
 )
 
@@ -316,6 +318,21 @@ func TestServeRefusesAnArchiveThatItCantUse(t *testing.T) {
 	run(t, "", "serve", "--log", "redis://localhost:1", "--insecure", "--archive", "mongodb://localhost").want(t, 2, "--archive", "mongodb")
 	run(t, "", "serve", "--log", "redis://localhost:1", "--insecure", "--archive", "sqlite:a.db", "--archive-age", "-1s").want(t, 2, "--archive-age")
 	run(t, "", "serve", "--log", "redis://localhost:1", "--insecure", "--archive-age", "24h").want(t, 2, "--archive-age is about --archive", "--retain-age")
+}
+
+func TestWhatTheURLOfRedisDoesNotSayIsLeftToTheFlags(t *testing.T) {
+	t.Parallel()
+	flags := eventlog.Retention{Count: 5, Bytes: -1, Age: time.Minute}
+	for url, want := range map[string]eventlog.Retention{
+		"redis://localhost":                   flags,
+		"redis://localhost?age=2h":            {Count: 5, Bytes: -1, Age: 2 * time.Hour},
+		"redis://localhost?count=-1":          {Count: -1, Bytes: -1, Age: time.Minute},
+		"redis://localhost?count=100&age=24h": {Count: 100, Bytes: -1, Age: 24 * time.Hour},
+	} {
+		if got, err := cli.RedisRetention(url, flags); err != nil || got != want {
+			t.Errorf("%s: %+v, %v; want %+v", url, got, err, want)
+		}
+	}
 }
 
 func TestServeRefusesAFlagThatIsEmpty(t *testing.T) {
