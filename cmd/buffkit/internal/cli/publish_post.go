@@ -62,17 +62,20 @@ func (p *publisher) post(ctx context.Context, c *chunk) ([]string, error) {
 	return ids, errors.Join(err, rest)
 }
 
-// retry repeats a request until it is known what became of it.
+// retry repeats a request until it is known what became of it. The time for that begins with the first answer, or the lack of one: a request
+// into a network that has gone takes as long as it may.
 func (p *publisher) retry(ctx context.Context, c *chunk) ([]string, error) {
 	body, err := p.encode(c)
 	if err != nil {
 		return nil, err
 	}
-	attempts, uncertain := 0, false
+	ids, err := p.send(ctx, body, len(c.data))
+	attempts, uncertain := 0, maybeStored(err)
 	attempt := func() ([]string, error) {
-		attempts++
-		ids, err := p.send(ctx, body, len(c.data))
-		uncertain = uncertain || maybeStored(err)
+		if attempts++; attempts > 1 {
+			ids, err = p.send(ctx, body, len(c.data))
+			uncertain = uncertain || maybeStored(err)
+		}
 		return ids, err
 	}
 	opts := []backoff.RetryOption{
@@ -86,8 +89,7 @@ func (p *publisher) retry(ctx context.Context, c *chunk) ([]string, error) {
 	if p.retryFor == 0 {
 		opts = append(opts, backoff.WithMaxTries(1))
 	}
-	ids, err := backoff.Retry(ctx, attempt, opts...)
-	if err == nil {
+	if ids, err = backoff.Retry(ctx, attempt, opts...); err == nil {
 		return ids, nil
 	}
 	if ctx.Err() != nil {

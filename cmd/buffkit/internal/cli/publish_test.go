@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func numbered(n int) (all []string) {
@@ -124,6 +125,25 @@ func TestARepetitionNeverDoubles(t *testing.T) {
 	r.want(t, 0, "trying for 30s")
 	if got := kept(t, target); !slices.Equal(got, want) || len(r.lines()) != len(want) {
 		t.Errorf("kept %q, printed %d ids", got, len(r.lines()))
+	}
+}
+
+// A request into a network that has gone takes as long as all tries may; the next one finds another way.
+func TestARequestThatHungIsRepeated(t *testing.T) {
+	t.Parallel()
+	var seen atomic.Int64
+	target, _ := newHub(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost && seen.Add(1) == 1 {
+				<-time.After(1100 * time.Millisecond)
+				panic(http.ErrAbortHandler)
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	run(t, "", "publish", "--url", target, "--topic", "news", "--retry-for", "1s", "a").want(t, 0, "trying for 1s")
+	if got := kept(t, target); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("kept %q", got)
 	}
 }
 
