@@ -34,9 +34,9 @@ func (f *migrateFlags) check() (migrate.Check, error) {
 
 // lintFlags are those of migrate lint.
 type lintFlags struct {
-	dialect, format, failOn, since string
-	all                            bool
-	rules                          []string
+	dialect, failOn, since string
+	all                    bool
+	formats, rules         []string
 }
 
 var lintFormats = map[string]func(io.Writer, []lint.Finding) error{"text": lint.WriteText, "json": lint.WriteJSON, "sarif": lint.WriteSARIF}
@@ -54,15 +54,13 @@ is locked. With --dialect it needs none, and looks at everything.
 It ends with 1 if it finds anything as severe as --fail-on, or can't do its work, else with 0.`,
 		Example: `  buffkit migrate lint --database "$DATABASE_URL"
   buffkit migrate lint --dialect postgres --since 20260101
-  buffkit migrate lint --dialect mysql --format sarif > lint.sarif`,
+  buffkit migrate lint --dialect mysql --format sarif > lint.sarif
+  buffkit migrate lint --dialect postgres --format goose --format json`,
 		Args: noArgs,
 		RunE: a.run(func(cmd *cobra.Command, _ []string) error {
-			if f.json {
-				l.format = "json"
-			}
-			write, ok := lintFormats[l.format]
-			if !ok {
-				return usagef("--format %.32q: use text, json or sarif", l.format)
+			write, err := l.writer(f)
+			if err != nil {
+				return err
 			}
 			least, err := l.least()
 			if err != nil {
@@ -84,13 +82,32 @@ It ends with 1 if it finds anything as severe as --fail-on, or can't do its work
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&l.dialect, "dialect", "", "postgres, mysql, mariadb or sqlite, to look without a database")
-	flags.StringVar(&l.format, "format", "text", "text, json or sarif")
+	flags.StringArrayVar(&l.formats, "format", nil, "text, json or sarif (default text); repeat it for the tool whose files these are, after adopt")
 	flags.StringVar(&l.failOn, "fail-on", "warning", "error, warning, info or never")
 	flags.StringVar(&l.since, "since", "", "look at migrations above this version only, VERSION or, of one source, SOURCE:VERSION")
 	flags.BoolVar(&l.all, "all", false, "look at those that are applied too")
 	flags.StringArrayVar(&l.rules, "rule", nil, "another severity for a rule, as drop-column=error or serial=off; repeat it for several")
 	cmd.MarkFlagsMutuallyExclusive("all", "since")
 	return cmd
+}
+
+// writer returns what --format and --json say of the findings. What else --format says is of the files, as for the other commands.
+func (l *lintFlags) writer(f *migrateFlags) (write func(io.Writer, []lint.Finding) error, err error) {
+	format := "text"
+	for _, name := range l.formats {
+		if _, ok := lintFormats[name]; ok {
+			format = name
+			continue
+		}
+		f.formats = append(f.formats, name)
+	}
+	if _, err := f.tools(); err != nil {
+		return nil, usageError{fmt.Errorf("%w; or, for what is printed, text, json or sarif", err)}
+	}
+	if f.json {
+		format = "json"
+	}
+	return lintFormats[format], nil
 }
 
 func (l *lintFlags) least() (lint.Severity, error) {

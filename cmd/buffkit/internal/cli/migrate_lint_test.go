@@ -42,6 +42,22 @@ func TestLintOnTheCommandLine(t *testing.T) {
 	migrateCommand(t, flags, "lint", "--all").want(t, 1, "1 warning")
 }
 
+// Who adopted goes on with the tool's files, and has them linted, too.
+func TestLintReadsTheFilesOfAnotherTool(t *testing.T) {
+	t.Parallel()
+	folder, flags := migrations(t, "00001_users.sql", "-- +goose Up\nCREATE TABLE users (id INTEGER PRIMARY KEY, nick TEXT);\n-- +goose Down\nDROP TABLE users;\n",
+		"00002_less.sql", "-- +goose Up\nALTER TABLE users DROP COLUMN nick;\n-- +goose Down\nALTER TABLE users ADD COLUMN nick TEXT;\n")
+	place := filepath.Join(folder, "00002_less.sql")
+	for _, args := range [][]string{{"--format", "goose"}, {"--format", "goose", "--format", "json"}, {"--format", "sarif", "--format", "goose"}} {
+		r := migrateCommand(t, flags, append([]string{"lint"}, args...)...)
+		if r.want(t, 1, "1 warning"); !strings.Contains(r.stdout, place) || !strings.Contains(r.stdout, "drop-column") {
+			t.Errorf("%q: %s", args, r.stdout)
+		}
+	}
+	run(t, "", "migrate", "lint", "--dialect", "sqlite", "--dir", folder, "--format", "goose").want(t, 1, "1 warning")
+	migrateCommand(t, flags, "lint", "--format", "xml").want(t, 2, "--format", "goose", "sarif")
+}
+
 func TestLintSinceAVersionOfOneSource(t *testing.T) {
 	t.Parallel()
 	pairs := []string{"1_users.up.sql", "CREATE TABLE users (id INTEGER PRIMARY KEY, nick TEXT);\n", "1_users.down.sql", "DROP TABLE users;\n",
