@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"context"
+	"net/http"
+
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/spf13/cobra"
 )
@@ -28,4 +31,15 @@ func RedisRetention(url string, flags eventlog.Retention) (eventlog.Retention, e
 		return eventlog.Retention{}, err
 	}
 	return at.(*redisPlace).retention(flags), nil
+}
+
+// Poster posts events one by one, as publish does, over a network of the test's own.
+func Poster(url string, network func(*http.Transport)) (post func(ctx context.Context, n int) error, end func()) {
+	p := newPublisher(url, http.Header{}, defaultRetryFor, func(error) {})
+	network(p.http.Transport.(*http.Transport))
+	post = func(ctx context.Context, n int) error {
+		_, err := p.post(ctx, &chunk{first: n, data: [][]byte{[]byte("a")}})
+		return err
+	}
+	return post, p.http.CloseIdleConnections
 }

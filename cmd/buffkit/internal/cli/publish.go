@@ -59,6 +59,7 @@ func (a *app) runPublish(ctx context.Context, f publishFlags, args []string) err
 	if err != nil {
 		return err
 	}
+	defer p.http.CloseIdleConnections()
 	next, size := arguments(args), int64(0)
 	if len(args) == 0 {
 		next, size = lines(a.stdin), sizeOf(a.stdin)

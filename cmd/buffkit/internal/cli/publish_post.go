@@ -21,6 +21,7 @@ import (
 const (
 	attemptTimeout = 30 * time.Second // of one request; the hub takes as long for a body
 	maxAnswerBytes = 1 << 20          // the ids of a request have 20 KB
+	silentAfter    = 5 * time.Second  // an HTTP/2 connection is asked whether it is there, and has so long to answer
 )
 
 // publisher posts chunks of events.
@@ -35,9 +36,12 @@ type publisher struct {
 
 func newPublisher(url string, header http.Header, retryFor time.Duration, onRetry func(error)) *publisher {
 	header.Set("Content-Type", "application/x-ndjson")
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: silentAfter, PingTimeout: silentAfter} // or all tries were made on a dead connection
 	return &publisher{
 		http: &http.Client{
-			Timeout: attemptTimeout,
+			Timeout:   attemptTimeout,
+			Transport: transport,
 			// A redirected POST becomes a GET, which here is a stream.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
