@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/buffkit/buffkit/cmd/buffkit/internal/cli"
 )
@@ -82,6 +83,29 @@ func TestADeadConnectionIsGivenUp(t *testing.T) {
 		network.cuts.Add(1)
 		if err := post(t.Context(), 2); err != nil {
 			t.Error(err)
+		}
+		end()
+		hub.Close()
+		<-done
+	})
+}
+
+func TestPublishTriesForAsLongAsItSays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := &pipes{conns: make(chan net.Conn)}
+		began := time.Now()
+		hub := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if time.Since(began) < 29900*time.Millisecond {
+				w.WriteHeader(http.StatusBadGateway)
+			}
+			fmt.Fprint(w, `{"ids":["k.1"]}`)
+		})}
+		done := make(chan error)
+		go func() { done <- hub.Serve(network) }()
+		post, end := cli.Poster("http://example.com/events", func(transport *http.Transport) { transport.DialContext = network.dial })
+		if err := post(t.Context(), 1); err != nil || time.Since(began) != 30*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		end()
 		hub.Close()

@@ -83,7 +83,8 @@ func (p *publisher) retry(ctx context.Context, c *chunk) ([]string, error) {
 		return ids, err
 	}
 	opts := []backoff.RetryOption{
-		backoff.WithMaxElapsedTime(p.retryFor),
+		backoff.WithBackOff(&lastTry{backoff.NewExponentialBackOff(), time.Now().Add(p.retryFor)}),
+		backoff.WithMaxElapsedTime(p.retryFor + time.Second), // for a Retry-After, and a little more than for the last try
 		backoff.WithNotify(func(err error, _ time.Duration) {
 			if attempts == 1 {
 				p.onRetry(err)
@@ -103,6 +104,20 @@ func (p *publisher) retry(ctx context.Context, c *chunk) ([]string, error) {
 		err = fmt.Errorf("%w (events %d to %d may be stored too)", err, c.first, c.first+len(c.data)-1)
 	}
 	return nil, err
+}
+
+// lastTry makes one more try when the time is over, rather than end when the next wait would be longer than what is left.
+type lastTry struct {
+	*backoff.ExponentialBackOff
+	deadline time.Time
+}
+
+func (l *lastTry) NextBackOff() time.Duration {
+	left := time.Until(l.deadline)
+	if left <= 0 {
+		return backoff.Stop
+	}
+	return min(l.ExponentialBackOff.NextBackOff(), left)
 }
 
 // maybeStored tells whether a failed request may have done its work: it found somebody, who didn't say in the hub's name that
