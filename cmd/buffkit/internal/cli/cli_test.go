@@ -46,6 +46,7 @@ func TestWrongUsageIsSaidBriefly(t *testing.T) {
 		{"flag without a value", "serve --addr", "--addr"},
 		{"too many arguments", "serve now", "takes no arguments"},
 		{"address without a port", "serve --insecure --addr localhost", "HOST:PORT"},
+		{"address of the demo without a port", "demo --addr localhost", "HOST:PORT"},
 		{"port that isn't one", "serve --insecure --addr localhost:99999", "0 to 65535"},
 		{"no secret", "serve", "buffkit token --new-secret"},
 		{"secret and none", "serve --insecure --secret-file " + file, "exclude each other"},

@@ -32,6 +32,9 @@ If the port is taken it opens on a free one, and if another demo has the folder 
 
 func (a *app) runDemo(ctx context.Context, addr, log string) error {
 	opts := demo.Options{Addr: addr, Out: a.stdout, Logger: slog.New(slog.NewTextHandler(a.stderr, nil))}
+	if _, _, err := (&serveFlags{addr: addr}).hostPort(); err != nil {
+		return err
+	}
 	at, err := parseLog(log)
 	if err != nil {
 		return err

@@ -190,7 +190,7 @@ func (a *app) runServe(ctx context.Context, f *serveFlags) error {
 	}
 	log, err := at.open(ctx, *bounds, logger)
 	if err != nil {
-		return fmt.Errorf("open the log %v: %w", at, err)
+		return fmt.Errorf("open the log %v: %w (buffkit doctor with the same --log says more)", at, err)
 	}
 	defer log.Close()
 	if openSessions != nil {

@@ -397,6 +397,16 @@ func TestAFolderThatCannotBeMade(t *testing.T) {
 	run(t, "", "serve", "--insecure", "--addr", "localhost:0", "--log", "sqlite:"+filepath.Join(file, "data")).want(t, 1, file, "--log sqlite:DIR", "--log memory")
 }
 
+func TestALogThatCannotBeOpenedLeadsToTheDoctor(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "log.db"), []byte(strings.Repeat("no database ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "", "serve", "--insecure", "--addr", "localhost:0", "--log", "sqlite:"+folder).want(t, 1, "file is not a database", "buffkit doctor")
+	run(t, "", "doctor", "--log", "sqlite:"+folder).want(t, 1)
+}
+
 // Two nodes count a user's streams together, by the server of their log or by one of their own.
 func TestServersShareSessions(t *testing.T) {
 	t.Parallel()
