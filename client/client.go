@@ -50,7 +50,7 @@ type Options struct {
 	// servers answer only with their first event.
 	OpenTimeout time.Duration
 	// Watchdog is the silence, without even a comment, after which the connection counts as dead. Default: twice the
-	// heartbeat that buffkit.open tells, and none for other servers. Negative: never.
+	// heartbeat that buffkit.open tells, OpenTimeout until it has for the first time, and none for other servers. Negative: never.
 	Watchdog time.Duration
 
 	// OnOpen is told what became of the cursor, on each connect. Servers other than buffkit don't tell.

@@ -108,8 +108,11 @@ func (f *follower) read(body *patientReader, yield func(Event, error) bool) endi
 
 // patience is the silence that an open stream is allowed, 0 for any.
 func (f *follower) patience() time.Duration {
-	if f.opts.Watchdog != 0 {
+	switch {
+	case f.opts.Watchdog != 0:
 		return f.opts.Watchdog
+	case f.heartbeat == 0 && f.token != "" && !f.place.trusted: // buffkit has answered, and hasn't said buffkit.open
+		return f.opts.OpenTimeout
 	}
 	return 2 * f.heartbeat // docs/wire.md section 4
 }

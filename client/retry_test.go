@@ -164,6 +164,11 @@ func TestSilenceIsNoticed(t *testing.T) {
 		{"after two heartbeats", silent, client.Options{}, 35 * time.Second, client.ErrSilent},
 		{"after the caller's time", silent, client.Options{Watchdog: 5 * time.Second}, 5 * time.Second, client.ErrSilent},
 		{"of any server", foreign, client.Options{Watchdog: time.Minute}, time.Minute, client.ErrSilent},
+		{"before the first word of buffkit", func(w *stream, r *http.Request) {
+			w.Header().Set("Buffkit-Session", "token")
+			w.send(": ok\n\n")
+			lasts(time.Hour, r)
+		}, client.Options{}, client.DefaultOpenTimeout, client.ErrSilent},
 		{"but not guessed of a server that promised nothing", foreign, client.Options{}, time.Hour, client.ErrEnded},
 		{"but not if switched off", func(w *stream, r *http.Request) {
 			w.send("event: buffkit.open\ndata: {\"heartbeat\":10000}\n\n")
