@@ -1,6 +1,7 @@
 package push
 
 import (
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -45,25 +46,24 @@ func isOwn(topic string) bool {
 	return strings.HasPrefix(topic, topicSession) || strings.HasPrefix(topic, topicUser)
 }
 
-// cachedBlock is the newest block that was made for streams of an audience that have goroutines, and so aren't in step.
+// cachedBlock is the newest block that was made for streams of an audience that have goroutines, and so aren't in step. It is known by what it
+// says, not by its first and last event: who heals a gap gets less of what lies between than others do.
 type cachedBlock struct {
-	mu          sync.Mutex // guards what follows; held while a block is made, for which the others wait
-	first, last eventlog.Offset
-	entries     int
-	bytes       []byte
+	mu    sync.Mutex // guards what follows; held while a block is made, for which the others wait
+	plain uint64     // hash of what it says: another text has the same once in 2^64
+	size  int        // of that
+	bytes []byte
 }
 
-// block returns entries as a block that doesn't rely on a tail. Many ask for the same one.
-func (a *audience) block(entries []eventlog.Entry, joined []byte) []byte {
-	b := &a.last
-	first, last := &entries[0], &entries[len(entries)-1]
-	if first.Partition+last.Partition > 0 {
-		return appendBlock(nil, nil, joined) // offsets of several partitions don't name them
-	}
+var blockSeed = maphash.MakeSeed()
+
+// block returns joined frames as a block that doesn't rely on a tail. Many ask for the same one.
+func (a *audience) block(joined []byte) []byte {
+	b, plain := &a.last, maphash.Bytes(blockSeed, joined)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.first != first.Offset || b.last != last.Offset || b.entries != len(entries) {
-		b.first, b.last, b.entries = first.Offset, last.Offset, len(entries)
+	if b.plain != plain || b.size != len(joined) {
+		b.plain, b.size = plain, len(joined)
 		b.bytes = appendBlock(nil, nil, joined)
 	}
 	return b.bytes

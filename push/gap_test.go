@@ -292,3 +292,16 @@ func TestOtherLogIsToldAsAGapOfAllTopics(t *testing.T) {
 		again.want("3")
 	})
 }
+
+// Two that heal have lost topics which the other has: what each gets begins and ends alike, and is as many events.
+func TestWhoHealsGetsWhatStandsInHisOwnTopics(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBroker(t, push.Public("a", "b", "c"), push.Options{Log: keepOf(t, map[string]int{"b": 1, "c": 1})})
+		early, _ := b.Cursor(t.Context())
+		late := publish(t, b, "b:b1")
+		publish(t, b, "a:a1", "b:b2", "c:c1", "a:a2")
+		connect(t, b, "/", "Last-Event-ID", early.String()).want("open:gap:3:b=trimmed", "a1", "c1", "a2", "place")
+		publish(t, b, "c:c2")
+		connect(t, b, "/", "Last-Event-ID", late.String()).want("open:gap:3:c=trimmed", "a1", "b2", "a2", "place")
+	})
+}

@@ -256,7 +256,7 @@ func (c *connection) sendSome(entries []eventlog.Entry) (n int, err error) {
 // deliver writes the joined frames of entries.
 func (c *connection) deliver(entries []eventlog.Entry, joined []byte) (err error) {
 	if c.audience.gzip && !anyPrivate(entries) {
-		joined = c.audience.block(entries, joined)
+		joined = c.audience.block(joined)
 		err = c.transport.write(joined)
 	} else {
 		err = c.write(joined)
