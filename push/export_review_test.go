@@ -2,6 +2,7 @@ package push
 
 import (
 	"net"
+	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
 )
@@ -39,4 +40,19 @@ func ReadWindow(log eventlog.Log, after, limit eventlog.Cursor) ([]eventlog.Entr
 		panic(err)
 	}
 	return w.entries, w.next
+}
+
+// WritesTake makes each write to a parked stream in memory take so long. Call it before the first.
+func (b *Broker) WritesTake(d time.Duration) {
+	b.shards.pipes.open = func() (medium, error) { return slowMedium{newPipes(), d}, nil }
+}
+
+type slowMedium struct {
+	medium
+	d time.Duration
+}
+
+func (m slowMedium) write(handle int32, p []byte) (int, error) {
+	<-time.After(m.d)
+	return m.medium.write(handle, p)
 }

@@ -303,3 +303,31 @@ func (twoPartitions) Read(_ context.Context, _ []string, after eventlog.Cursor, 
 	}
 	return b, nil
 }
+
+// Those that come back with much to read don't hold up those that are here, whatever it takes to write to one of them.
+func TestThoseThatCatchUpDontHoldUpTheOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		onlyOn(t, onShard, "a goroutine serves one stream")
+		const write = 500 * time.Microsecond
+		b := newBroker(t, push.Public("a", "live"), push.Options{})
+		b.WritesTake(write)
+		here := connect(t, b, "/?topic=live")
+		here.want("open:fresh")
+		at := publish(t, b, "a:0")
+		publish(t, b, "a:1", "a:2")
+		late := make([]*stream, 200)
+		for i := range late {
+			late[i] = connect(t, b, "/?topic=a", "Last-Event-ID", at.String())
+		}
+		for range 5 {
+			pass(11 * write) // in the midst of it
+			publish(t, b, "live:news")
+			pass(6 * write)
+			here.want("news")
+		}
+		pass(time.Second)
+		for _, s := range late {
+			s.want("open:resumed:2", "1", "2")
+		}
+	})
+}

@@ -2,12 +2,30 @@ package push
 
 import (
 	"slices"
+	"time"
 
 	"github.com/buffkit/buffkit/eventlog"
 )
 
-// catchUpStreams are served between two rounds: a millisecond's work.
-const catchUpStreams = 64
+// turn is what those that catch up get of a shard between two rounds, while those that are in step wait: one stream at least, and no more than a
+// millisecond's work. That is to write to some thirty, or to compress for two, each from a place of its own.
+type turn struct {
+	streams int // that may be served yet
+	until   time.Time
+}
+
+const (
+	turnStreams = 32 // also where a write costs nothing, as into a queue for TLS
+	turnTime    = time.Millisecond
+)
+
+func (t *turn) over() bool {
+	if t.streams == turnStreams {
+		t.until = time.Now().Add(turnTime)
+		return false
+	}
+	return t.streams == 0 || !time.Now().Before(t.until)
+}
 
 func (s *shard) hasLate() bool { return len(s.late)+len(s.alone) > 0 }
 
@@ -110,10 +128,9 @@ func (s *shard) eachInStep(c *crowd, f func(*parked)) {
 	}
 }
 
-// catchUp serves some of those that aren't in step.
+// catchUp serves some of those that aren't in step: of either kind, so that neither waits for the other.
 func (s *shard) catchUp() {
-	budget := catchUpStreams
-	for ; budget > 0 && len(s.alone) > 0; budget-- {
+	for t := (turn{streams: turnStreams}); len(s.alone) > 0 && !t.over(); t.streams-- {
 		p := s.alone[0]
 		s.alone[0] = nil
 		s.alone = s.alone[1:]
@@ -121,20 +138,20 @@ func (s *shard) catchUp() {
 			s.serveOne(p)
 		}
 	}
-	for budget > 0 && len(s.late) > 0 {
+	for t := (turn{streams: turnStreams}); len(s.late) > 0 && !t.over(); {
 		c := s.late[0]
 		s.late[0] = nil
 		s.late = s.late[1:]
-		budget -= max(s.serveLate(c, budget), 1)
+		s.serveLate(c, &t)
 		if c.listed = len(c.late) > 0; c.listed {
 			s.late = append(s.late, c)
 		}
 	}
 }
 
-// serveLate serves up to so many of those that catch up, from one read, and returns how many it looked at. Those that lie elsewhere
+// serveLate serves those that catch up, from one read, until their turn is over. Those that lie elsewhere
 // have their turn when they are the first.
-func (s *shard) serveLate(c *crowd, most int) (n int) {
+func (s *shard) serveLate(c *crowd, t *turn) {
 	w := &s.lateness
 	list := c.late
 	c.late = nil
@@ -145,10 +162,11 @@ func (s *shard) serveLate(c *crowd, most int) (n int) {
 		s.latest = nil
 	}
 	s.lateRead = false
-	for looks := len(list); n < min(most, looks); n++ {
+	for looks := len(list); looks > 0 && !t.over(); looks-- {
 		p := list[0]
 		list[0] = nil
 		list = list[1:]
+		t.streams--
 		if p.late && !p.gone {
 			s.serveLateOne(c, p, w)
 		}
@@ -157,7 +175,6 @@ func (s *shard) serveLate(c *crowd, most int) (n int) {
 		}
 	}
 	c.late = append(list, c.late...)
-	return n
 }
 
 func (s *shard) serveLateOne(c *crowd, p *parked, w *window) {
