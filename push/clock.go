@@ -152,7 +152,7 @@ func (s *shard) beat() {
 			sent = max(sent, p.crowd.sent)
 		}
 		due := time.Unix(0, sent).Add(c.heartbeat)
-		if due.Sub(s.now) <= c.tick() {
+		if left := due.Sub(s.now); left <= c.tick() || left > c.heartbeat { // the latter if the machine's clock was set back
 			due = s.now.Add(8 * c.tick()) // if something else is on its way to it
 			if p.inStep() {
 				due = s.now.Add(c.heartbeat)

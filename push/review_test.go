@@ -331,3 +331,24 @@ func TestThoseThatCatchUpDontHoldUpTheOthers(t *testing.T) {
 		}
 	})
 }
+
+// A quiet stream gets its heartbeats although the machine's clock was set back.
+func TestHeartbeatsComeWhenTheClockWasSetBack(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		onlyOn(t, onShard, "a goroutine's timer goes by no clock that is set")
+		const beat = 10 * time.Second
+		b := newBroker(t, push.Public("a"), push.Options{Heartbeat: beat})
+		s := connect(t, b, "/")
+		publish(t, b, "a:1")
+		s.want("open:fresh", "1")
+		b.SetBack(time.Hour)
+		pass(2 * beat)
+		if got := s.next(); len(got) == 0 {
+			t.Errorf("nothing came in %v", 2*beat)
+		}
+		pass(10 * beat)
+		if got := len(s.next()); got < 9 || got > 12 {
+			t.Errorf("%d heartbeats in the time of 10", got)
+		}
+	})
+}
