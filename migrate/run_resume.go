@@ -88,6 +88,9 @@ func (a *attempt) executed(ctx context.Context, e *entry, note announcement) (bo
 	if len(note.Objects) == 0 {
 		return false, a.unclear(e, "Look whether it did what it should.")
 	}
+	if err := a.setAgain(ctx); err != nil { // a name may mean something else without
+		return false, err
+	}
 	after, err := a.m.server.probe(ctx, a.conn, note.Objects)
 	if err != nil {
 		return false, fmt.Errorf("migrate: look at the catalog: %w", err)
@@ -176,6 +179,32 @@ func (r *replay) take(st lexer.Statement, n int, nat nature, m *Migrator) {
 		r.order = append(r.order, name)
 	}
 	r.last[name] = remembered{st, n, s.literal || nat == pragma}
+}
+
+// setAgain has the connection look at what the statements that are done had it look at: USE and search_path.
+func (a *attempt) setAgain(ctx context.Context) error {
+	if a.step.conn == a.conn || a.step.script.code != nil {
+		return nil
+	}
+	var replay replay
+	n := 0
+	for st, err := range a.step.script.statements() {
+		if err != nil {
+			return err
+		}
+		if n++; n > a.step.Done {
+			break
+		}
+		if err := a.step.unchanged(n, st.SQL); err != nil {
+			return err
+		}
+		replay.take(st, n, a.step.shape.natures[n-1], a.m)
+	}
+	if err := a.redo(ctx, &replay); err != nil {
+		return err
+	}
+	a.step.conn = a.conn
+	return nil
 }
 
 // redo sends them. What was computed from data before other statements ran can't be had again, and ends the run.

@@ -66,6 +66,45 @@ func TestWhereTheCatalogCantTellItAsksAndGoesOnWithTheAnswer(t *testing.T) {
 	})
 }
 
+// What a killed run had changed the connection to look at says what a name means: in another schema, a table or an index of that name is another one, or none.
+func TestWhatIsInDoubtIsLookedForWhereTheKilledRunWas(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect == dialect.SQLite {
+			return // it has nothing that would be in doubt
+		}
+		for _, when := range []string{"before", "after"} {
+			t.Run("killed "+when, func(t *testing.T) {
+				t.Parallel()
+				driverName, dsn := on.fresh(t)
+				db := openDB(t, driverName, dsn)
+				other := fmt.Sprintf("other%d_%d", os.Getpid(), databases.Add(1))
+				text, statement, looked := "USE "+other+";\nALTER TABLE a ADD COLUMN extra int;\n", "ALTER TABLE a ADD COLUMN extra int", "SELECT extra FROM "+other+".a"
+				mustExec(t, db, "CREATE SCHEMA "+other, "CREATE TABLE "+other+".a (n int)", "CREATE TABLE a (n int)")
+				if isMySQL(on) {
+					t.Cleanup(func() { _, _ = db.Exec("DROP SCHEMA " + other) })
+					mustExec(t, db, "ALTER TABLE a ADD COLUMN extra int")
+				} else {
+					mustExec(t, db, "CREATE INDEX i ON a (n)")
+					statement, looked = "CREATE INDEX CONCURRENTLY i ON a (n)", "SELECT '"+other+".i'::regclass::text"
+					text = "-- no-transaction\nSET search_path = " + other + ";\n" + statement + ";\n"
+				}
+				folder := inFolder(t, "1_a.up.sql", text)
+				cmd := runner(t, on, driverName, dsn, folder, "up", 1, when)
+				cmd.Env = append(cmd.Env, queryVar+"="+statement)
+				if !killedAt(t, cmd) {
+					t.Fatal("it wasn't killed")
+				}
+				if _, err := migrator(t, on, db, of(dirFS(folder))).Up(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := db.Exec(looked); err != nil {
+					t.Errorf("it is applied, and the statement had no effect: %v", err)
+				}
+			})
+		}
+	})
+}
+
 // Rows of MyISAM are changed for good at once, in a transaction or not: a killed statement is in doubt, and isn't done twice unasked.
 func TestWhereNoTransactionRollsBackNothingIsDoneTwiceUnasked(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
