@@ -276,6 +276,8 @@ func classifyPostgresRest(p phrase) statement {
 	switch {
 	case p.hasOne("call", "do", "execute"):
 		return statement{nature: inTx, code: true}
+	case p.configured() != "":
+		return statement{nature: session, literal: true, sets: p.configured()}
 	case p.hasOne("set", "reset", "discard", "prepare", "deallocate", "load", "listen", "unlisten"):
 		return statement{nature: session, literal: true, sets: setting(p)}
 	case p.has("create") && (p.contains("temp", "table") || p.contains("temporary", "table")):
@@ -284,15 +286,54 @@ func classifyPostgresRest(p phrase) statement {
 	return statement{}
 }
 
+// configured names what SELECT set_config('name', 'value', false) sets if it is that alone, as pg_dump writes it: SET by another name. "" if it isn't.
+func (p phrase) configured() string {
+	rest := p.skip("select").skip("pg_catalog")
+	if rest.punct(".") {
+		rest = rest.from(1)
+	}
+	t := rest.tokens
+	if !p.has("select") || !rest.has("set_config") || len(t) != 8 || t[2].Kind != lexer.String || t[4].Kind != lexer.String || !t[6].Is("false") {
+		return ""
+	}
+	return "set " + strings.ToLower(strings.Trim(t[2].Text, "'"))
+}
+
 // from returns the phrase without its first words.
 func (p phrase) from(n int) phrase { return phrase{p.tokens[min(n, len(p.tokens)):], p.dialect} }
 
 // setting names what a session statement sets, so that of several the last one counts.
 func setting(p phrase) string {
-	if len(p.tokens) < 2 {
+	switch {
+	case len(p.tokens) < 2:
 		return ""
+	case p.has("use"):
+		return "use"
+	case p.has("deallocate"):
+		return setting(phrase{append([]lexer.Token{{Kind: lexer.Word, Text: "prepare"}}, p.from(1).skip("prepare").tokens...), p.dialect})
+	case !p.has("set"):
+		return strings.ToLower(p.tokens[0].Text + " " + p.tokens[1].Text)
 	}
-	return strings.ToLower(p.tokens[0].Text + " " + p.tokens[1].Text)
+	return strings.ToLower("set " + strings.Join(p.from(1).assigned(), " "))
+}
+
+// assigned are what SET sets, with SESSION and the like: in MySQL and MariaDB there can be several.
+func (p phrase) assigned() (names []string) {
+	target, depth := true, 0
+	for _, t := range p.tokens {
+		switch {
+		case target:
+			names = append(names, t.Text)
+			target = t.Is("session") || t.Is("local") || t.Is("global") || t.Is("persist")
+		case t.Kind == lexer.Punct && t.Text == "(":
+			depth++
+		case t.Kind == lexer.Punct && t.Text == ")":
+			depth--
+		case depth == 0 && t.Kind == lexer.Punct && t.Text == "," && p.dialect != dialect.Postgres:
+			target = true
+		}
+	}
+	return names
 }
 
 func classifySQLite(p phrase) statement {

@@ -32,15 +32,28 @@ func sessionMySQL(p phrase) statement {
 	if p.has("prepare") {
 		s.literal = false // what it prepares may stand in a variable
 	}
+	computed := false
 	for _, t := range p.tokens {
-		if t.Kind == lexer.Punct && t.Text == "(" {
-			s.literal = false
-		}
+		computed = computed || t.Kind == lexer.Punct && t.Text == "("
 	}
-	if p.hasOne("deallocate") && len(p.tokens) > 2 {
-		s.sets = "prepare " + strings.ToLower(p.tokens[2].Text)
+	if computed && !p.ofSettings() {
+		s.literal = false
 	}
 	return s
+}
+
+// ofSettings tells whether it computes settings of nothing but others, as in SET sql_mode = REPLACE(@@sql_mode, …): on a new connection that is the same.
+func (p phrase) ofSettings() bool {
+	for _, t := range p.tokens {
+		if isUserVariable(t.Text) || t.Is("from") {
+			return false
+		}
+	}
+	return p.has("set")
+}
+
+func isUserVariable(name string) bool {
+	return strings.HasPrefix(name, "@") && !strings.HasPrefix(name, "@@")
 }
 
 // objectsMySQL names what a DDL statement changes. Options between CREATE and the kind, a definer and the like, are passed over.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/buffkit/buffkit/migrate/lexer"
@@ -151,34 +152,29 @@ func (a *attempt) halfIndex(ctx context.Context, note announcement) error {
 
 // replay remembers what statements that are done have set on a connection that is gone.
 type replay struct {
-	order  []string
-	last   map[string]remembered
-	worked int // the last statement that wasn't for the connection alone
+	kept   []remembered // in their order
+	worked int          // the last statement that wasn't for the connection alone
 }
 
 type remembered struct {
 	st      lexer.Statement
 	n       int
+	name    string // of what it sets, "" if that isn't known
 	literal bool
 }
 
+// take keeps a statement. Of what is computed, and of what is prepared, only the last counts.
 func (r *replay) take(st lexer.Statement, n int, nat nature, m *Migrator) {
 	if nat != session && nat != pragma {
 		r.worked = n
 		return
 	}
 	s := classify(st, m.dialect)
-	name := s.sets
-	if name == "" {
-		name = fmt.Sprint(n)
-	}
-	if r.last == nil {
-		r.last = map[string]remembered{}
-	}
-	if _, known := r.last[name]; !known {
-		r.order = append(r.order, name)
-	}
-	r.last[name] = remembered{st, n, s.literal || nat == pragma}
+	prepared := strings.HasPrefix(s.sets, "prepare ")
+	r.kept = slices.DeleteFunc(r.kept, func(old remembered) bool {
+		return s.sets != "" && old.name == s.sets && (prepared || !old.literal)
+	})
+	r.kept = append(r.kept, remembered{st, n, s.sets, s.literal || nat == pragma})
 }
 
 // setAgain has the connection look at what the statements that are done had it look at: USE and search_path.
@@ -209,14 +205,13 @@ func (a *attempt) setAgain(ctx context.Context) error {
 
 // redo sends them. What was computed from data before other statements ran can't be had again, and ends the run.
 func (a *attempt) redo(ctx context.Context, r *replay) error {
-	for _, name := range r.order {
-		s := r.last[name]
+	for _, s := range r.kept {
 		words := strings.Fields(strings.ToLower(s.st.SQL))
 		if len(words) > 0 && words[0] == "deallocate" {
 			continue
 		}
 		if !s.literal && s.n < r.worked {
-			used, err := a.mentions(name)
+			used, err := a.mentions(s.name)
 			if err != nil {
 				return err
 			}
@@ -233,10 +228,11 @@ func (a *attempt) redo(ctx context.Context, r *replay) error {
 	return nil
 }
 
-// mentions tells whether a statement that is left uses what a session statement has set.
+// mentions tells whether a statement that is left uses one of the things that a session statement has set. A setting of the server's counts for all.
 func (a *attempt) mentions(setting string) (bool, error) {
 	words := strings.Fields(setting)
-	if len(words) < 2 {
+	isSetting := func(name string) bool { return words[0] == "set" && !isUserVariable(name) }
+	if len(words) < 2 || slices.ContainsFunc(words[1:], isSetting) {
 		return true, nil
 	}
 	n := 0
@@ -244,7 +240,8 @@ func (a *attempt) mentions(setting string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if n++; n > a.step.Done && strings.Contains(strings.ToLower(st.SQL), words[1]) {
+		text := strings.ToLower(st.SQL)
+		if n++; n > a.step.Done && slices.ContainsFunc(words[1:], func(word string) bool { return strings.Contains(text, word) }) {
 			return true, nil
 		}
 	}

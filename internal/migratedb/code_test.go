@@ -3,6 +3,7 @@ package migratedb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/buffkit/buffkit/migrate"
@@ -108,6 +109,46 @@ func TestWhatAMigrationSetsOnItsConnectionIsSetAgainWhenItGoesOn(t *testing.T) {
 		}
 		if n := number(t, db, "SELECT count(*) FROM a"); n != 1 {
 			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+// Of two settings both count, of two places the last, and a setting that is computed of others is computed again.
+func TestAnInterruptedMigrationGoesOnWithTheSettingsThatItHad(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		driverName, dsn := on.fresh(t)
+		db := openDB(t, driverName, dsn)
+		var one, two string // places
+		if err := db.QueryRowContext(t.Context(), map[bool]string{true: "SELECT database()", false: "SELECT 'public'"}[isMySQL(on)]).Scan(&one); err != nil {
+			t.Fatal(err)
+		}
+		var begin, rest, want string
+		switch {
+		case on.dialect == dialect.Postgres:
+			two = "other"
+			mustExec(t, db, "CREATE SCHEMA other")
+			begin = "-- no-transaction\nSET SESSION search_path = public;\nSET SESSION work_mem = '5MB';\n" +
+				"SELECT pg_catalog.set_config('search_path', 'other', false);\nCREATE TABLE a (n int);\n"
+			rest, want = "CREATE TABLE b AS SELECT current_setting('work_mem') || current_schema() AS has;\n", "5MBother"
+		case isMySQL(on):
+			two = one + "_2"
+			mustExec(t, db, "CREATE DATABASE "+two)
+			t.Cleanup(func() { _, _ = db.Exec("DROP DATABASE " + two) })
+			begin = fmt.Sprintf("SET SESSION sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES');\n"+
+				"SET SESSION div_precision_increment = 7;\nUSE %[2]s;\nUSE %[1]s;\nCREATE TABLE c (n int);\nUSE %[2]s;\nCREATE TABLE a (n int);\n", one, two)
+			rest, want = "CREATE TABLE b AS SELECT CONCAT(LOCATE('ANSI_QUOTES', @@sql_mode) > 0, @@div_precision_increment, database()) AS has;\n", "17"+two
+		default:
+			return // in SQLite all is one transaction
+		}
+		if _, err := migrator(t, on, db, of(files("1_a.up.sql", begin+"SELECT nothing FROM nowhere;\n"))).Up(t.Context()); err == nil {
+			t.Fatal("it didn't fail")
+		}
+		if _, err := migrator(t, on, db, of(files("1_a.up.sql", begin+rest))).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := db.QueryRowContext(t.Context(), "SELECT has FROM "+two+".b").Scan(&got); err != nil || got != want {
+			t.Errorf("it went on with %q instead of %q: %v", got, want, err)
 		}
 	})
 }
