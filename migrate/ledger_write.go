@@ -78,7 +78,7 @@ func (r *run) insertMany(ctx context.Context, rows []*row, downs []*script) erro
 func (r *run) insertSome(ctx context.Context, rows []*row, downs []*script) (n int, err error) {
 	var values []any
 	for size := 0; n < min(len(rows), maxInsertRows); n++ {
-		down, ok, err := downs[n].text()
+		down, ok, err := downs[n].text(r.m.dialect)
 		if err != nil {
 			return 0, err
 		}

@@ -7,7 +7,9 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/buffkit/buffkit/migrate/dialect"
 	"github.com/buffkit/buffkit/migrate/source"
 )
 
@@ -231,7 +233,7 @@ func fromCode(name string, g GoMigration) (*migration, error) {
 const maxStoredDown = 1 << 20
 
 // text returns what the ledger keeps of a down script: all of it with its one header that matters, or "" if it can't be kept.
-func (s *script) text() (text string, ok bool, err error) {
+func (s *script) text(d dialect.Dialect) (text string, ok bool, err error) {
 	if s == nil || s.sql == nil || s.sql.Size > maxStoredDown {
 		return "", false, nil
 	}
@@ -243,6 +245,9 @@ func (s *script) text() (text string, ok bool, err error) {
 	all, err := io.ReadAll(r)
 	if err != nil {
 		return "", false, fmt.Errorf("migrate: read %s: %w", s.path, err)
+	}
+	if !utf8.Valid(all) && d != dialect.SQLite {
+		return "", false, nil // a server refuses such text, and with it the row
 	}
 	text = strings.TrimLeft(strings.TrimPrefix(string(all), "\ufeff"), " \t\r\n")
 	if s.noTx {

@@ -316,7 +316,7 @@ func (a *attempt) row() (r *row, down string, err error) {
 	}
 	r.measured, r.squashes = a.measured, mig.standsFor()
 	r.measured.LockWait = a.waited
-	down, r.hasDown, err = mig.down.text()
+	down, r.hasDown, err = mig.down.text(a.m.dialect)
 	return r, down, err
 }
 

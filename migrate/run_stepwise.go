@@ -418,7 +418,7 @@ func (a *attempt) codeBlock(ctx context.Context) error {
 // excerpt is the beginning of a statement on one line.
 func excerpt(sql string) string {
 	const most = 300
-	text := strings.Join(strings.Fields(limit(sql, 4*most)), " ")
+	text := strings.ToValidUTF8(strings.Join(strings.Fields(limit(sql, 4*most)), " "), "\ufffd") // servers refuse half a character
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + " …"
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/buffkit/buffkit/migrate"
+	"github.com/buffkit/buffkit/migrate/dialect"
 )
 
 var twoTables = files(
@@ -158,6 +159,28 @@ func TestWhereNothingTookEffectNothingIsLeftOfAFailureEvenWithoutATransaction(t 
 		}
 		if n := number(t, db, "SELECT count(*) FROM buffkit_migrations"); n != 0 {
 			t.Errorf("%d rows in the ledger", n)
+		}
+	})
+}
+
+// Servers refuse text that isn't UTF-8: what the ledger keeps of a file mustn't cost the migration.
+func TestTextThatTheLedgerCantKeepDoesntStopTheMigration(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		db := on.open(t)
+		up := "-- no-transaction\nCREATE TABLE a (n int"
+		up += strings.Repeat(" ", 1196-len(up)) + "/* ä */);\n" // the journal keeps the first half of it
+		opts := of(files("1_a.up.sql", up, "1_a.down.sql", "DROP TABLE a;\n-- f\xfcr immer, in another encoding\n"))
+		m := migrator(t, on, db, opts)
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		gone := opts
+		gone.Sources = []migrate.Source{{FS: files()}}
+		if _, err := migrator(t, on, db, gone).Plan(t.Context(), migrate.Goal{Do: migrate.DoDown, Steps: 1}); on.dialect != dialect.SQLite && !errors.Is(err, migrate.ErrNoDown) {
+			t.Errorf("%v", err)
+		}
+		if _, err := m.Down(t.Context(), 1); err != nil || has(t, db, "a") {
+			t.Errorf("%v", err)
 		}
 	})
 }
