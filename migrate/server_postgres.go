@@ -21,9 +21,10 @@ func (*postgres) quote(name string) string { return `"` + strings.ReplaceAll(nam
 
 func (*postgres) bind(query string) string {
 	var b strings.Builder
-	n := 0
+	n, name := 0, false // within a quoted one
 	for _, c := range []byte(query) {
-		if c != '?' {
+		name = name != (c == '"')
+		if c != '?' || name {
 			b.WriteByte(c)
 			continue
 		}

@@ -23,6 +23,7 @@ type wire struct {
 	before func(n int64, query string)
 	after  func(n int64, query string, err error)
 	lose   func(n int64, query string) bool // the answer never arrives, and the connection is gone
+	begin  string                           // what each connection says first
 	skew   time.Duration                    // what the runner's clock is ahead, in what it writes and in SQLite's
 }
 
@@ -62,6 +63,11 @@ func (c wireConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if c.w.begin != "" {
+		if _, err := conn.(driver.ExecerContext).ExecContext(ctx, c.w.begin, nil); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
 	}
 	return &wireConn{Conn: conn, w: c.w}, nil
 }

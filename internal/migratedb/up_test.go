@@ -1,6 +1,7 @@
 package migratedb
 
 import (
+	"database/sql"
 	"errors"
 	"strings"
 	"testing"
@@ -183,4 +184,44 @@ func TestTextThatTheLedgerCantKeepDoesntStopTheMigration(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// A schema may have any name.
+func TestALedgerLivesInASchemaOfAnyName(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		if on.dialect == dialect.SQLite {
+			return // it has no schemas
+		}
+		driverName, dsn := on.fresh(t)
+		db := openDB(t, driverName, dsn)
+		const name = "odd ?'\" name"
+		change := `SET search_path = "odd ?'"" name"`
+		if isMySQL(on) {
+			change = "USE `odd ?'\" name`"
+			t.Cleanup(func() { _, _ = db.Exec("DROP DATABASE `" + name + "`") })
+			mustExec(t, db, "CREATE DATABASE `"+name+"`")
+		} else {
+			mustExec(t, db, `CREATE SCHEMA "odd ?'"" name"`)
+		}
+		odd := connecting(t, driverName, dsn, change)
+		m := migrator(t, on, odd, of(files("1_a.up.sql", "CREATE TABLE a (n int);", "1_a.down.sql", "DROP TABLE a;", "2_b.up.sql", "-- no-transaction\nCREATE TABLE b (n int);")))
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if has(t, db, "a") || !has(t, odd, "a") {
+			t.Error("it is elsewhere")
+		}
+	})
+}
+
+// connecting opens a database whose connections begin with a statement.
+func connecting(t *testing.T, driverName, dsn, begin string) *sql.DB {
+	t.Helper()
+	w := &wire{begin: begin}
+	db, err := w.open(driverName, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
