@@ -28,6 +28,7 @@ type statement struct {
 	concur  bool     // PostgreSQL: … CONCURRENTLY, which waits for locks by design
 	temp    bool     // it makes or drops a temporary table, which ends with the connection
 	fkOff   bool     // pragma: it turns them off
+	kind    bool     // begins: a transaction that isn't like others
 	drops   string   // SQLite: the table that it drops
 	renames string   // SQLite: the name that it gives to a table
 	sets    string   // session: what it sets, "" if that isn't known
@@ -89,7 +90,7 @@ func transactionControl(p phrase, d dialect.Dialect) (statement, bool) {
 	case p.has("begin", "not", "atomic"):
 		return statement{}, false
 	case p.has("begin"), p.has("start", "transaction"):
-		return statement{nature: begins}, true
+		return statement{nature: begins, kind: p.contains("isolation") || p.contains("read", "only") || p.contains("deferrable")}, true
 	case p.has("commit", "prepared"), p.has("rollback", "prepared"), p.has("prepare", "transaction"):
 		return statement{nature: control}, true
 	case p.has("commit"), p.has("end") && !maria:
@@ -101,7 +102,8 @@ func transactionControl(p phrase, d dialect.Dialect) (statement, bool) {
 		return statement{nature: control}, true
 	case p.has("abort"), p.has("xa"):
 		return statement{nature: control}, true
-	case maria && (p.has("lock", "tables") || p.has("lock", "table") || p.has("unlock", "tables") || p.has("set", "autocommit")):
+	case maria && (p.has("lock", "tables") || p.has("lock", "table") || p.has("unlock", "tables") || p.has("set", "autocommit") ||
+		p.has("flush") && p.contains("read", "lock")):
 		return statement{nature: control}, true
 	case p.has("savepoint"), p.has("release"):
 		return statement{nature: inTx}, true

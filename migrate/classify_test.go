@@ -79,6 +79,8 @@ var natures = map[dialect.Dialect][][2]string{
 		{"SET @a = 1", "session"},
 		{"SET autocommit = 0", "control"},
 		{"LOCK TABLES a WRITE", "control"},
+		{"FLUSH TABLES WITH READ LOCK", "control"},
+		{"FLUSH TABLES", "alone, repeat"},
 		{"END", "alone"},
 		{"SOMETHING NEW", "alone"},
 	},

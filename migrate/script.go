@@ -155,6 +155,10 @@ func (v *surveyor) take(st lexer.Statement, s statement) {
 	switch s.nature {
 	case begins, commits:
 		v.pairs = append(v.pairs, st)
+		if s.kind {
+			v.refuse(st, "the transaction is the runner's to begin, and wouldn't be of this kind", "take BEGIN and COMMIT out, and write SET TRANSACTION … as the first statement"+
+				" (MySQL, MariaDB: SET SESSION TRANSACTION …)")
+		}
 	case control:
 		v.refuse(st, "the runner has the say over transactions and table locks",
 			"take it out; a migration is in one transaction where the database allows it, and only one runner works at a time")

@@ -40,6 +40,8 @@ func TestNothingRunsIfAnythingIsWrong(t *testing.T) {
 		}, migrate.ErrDepends, nil},
 		{"its own COMMIT", src("2_b.up.sql", "SELECT 1;\nCOMMIT;\nSELECT 2;\n"), migrate.ErrTransaction, []string{"2_b.up.sql:2:1", "COMMIT;"}},
 		{"two transactions of its own", src("2_b.up.sql", "BEGIN;\nSELECT 1;\nCOMMIT;\nBEGIN;\nCOMMIT;"), migrate.ErrTransaction, []string{"2_b.up.sql:1:1"}},
+		{"a transaction of another kind", src("2_b.up.sql", "BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSELECT 1;\nCOMMIT;"), migrate.ErrTransaction,
+			[]string{"2_b.up.sql:1:1", "SET TRANSACTION"}},
 		{"VACUUM in a transaction", src("2_b.up.sql", "VACUUM"), migrate.ErrTransaction, []string{"no-transaction"}},
 		{"the same version twice", src("1_b.up.sql", ""), nil, []string{"its version is also that of"}},
 	}
