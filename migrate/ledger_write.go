@@ -14,7 +14,7 @@ import (
 func (l *ledger) exec(ctx context.Context, q querier, query string, args ...any) (int64, error) {
 	res, err := q.ExecContext(ctx, l.bind(query), args...)
 	if err != nil {
-		return 0, fmt.Errorf("migrate: write the ledger: %w", err)
+		return 0, fmt.Errorf("migrate: write the ledger: %w", advised(l.server, err))
 	}
 	n, err := res.RowsAffected()
 	if err != nil {

@@ -238,7 +238,7 @@ func (*postgres) judge(err error) fault {
 	case state == "55P03", state == "40P01", state == "40001": // lock_not_available, deadlock_detected, serialization_failure
 		f.busy = true
 	case state == "42501":
-		f.hint = "the database user may not do this: give it the right, or run with another user"
+		f.hint = "the database user may not do this: give it the right, or run with another user; behind SET ROLE a migration needs RESET ROLE at its end"
 	case state == "53100":
 		f.hint = "the server's disk is full: make room and run it again"
 	case state == "25006":
