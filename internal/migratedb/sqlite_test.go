@@ -78,6 +78,11 @@ func TestARebuildThatBreaksReferencesIsRolledBack(t *testing.T) {
 	t.Run("but those that were broken before don't count", func(t *testing.T) {
 		loose := openDB(t, driverName, dsn)
 		mustExec(t, loose, "INSERT INTO children VALUES (99, 999)")
+		mustExec(t, loose, "CREATE TABLE toys (child int REFERENCES children)", "INSERT INTO toys VALUES (7)")
+		mended := migrator(t, onSQLite, db, of(files("1_family.up.sql", family, "2_rebuild.up.sql", "DELETE FROM toys;\n"+bad)))
+		if _, err := mended.Up(t.Context()); !errors.Is(err, migrate.ErrForeignKeys) {
+			t.Errorf("one reference of another table is mended, and one is broken: %v", err)
+		}
 		good := migrator(t, onSQLite, db, of(files("1_family.up.sql", family, "2_rebuild.up.sql", rebuild)))
 		if _, err := good.Up(t.Context()); err != nil {
 			t.Error(err)
