@@ -10,10 +10,11 @@ type catalog struct {
 	tables   map[string]*table // by key of the name
 	indexes  map[string]*table // the tables of indexes, by the index's key
 	triggers map[string]*table // and of triggers
+	domains  map[string]bool   // those with a constraint; PostgreSQL
 }
 
 func newCatalog() catalog {
-	return catalog{map[string]*table{}, map[string]*table{}, map[string]*table{}}
+	return catalog{map[string]*table{}, map[string]*table{}, map[string]*table{}, map[string]bool{}}
 }
 
 // table is what is known of one.
@@ -104,12 +105,22 @@ func (c catalog) apply(s *stmt, by *script) {
 		if s.object == "materialized view" && len(s.names) > 0 {
 			c.tables[s.names[0].key()] = &table{born: by, columns: map[string]column{}, checks: map[string]check{}}
 		}
+		c.domain(s)
+	case alterOther:
+		c.domain(s)
 	case drop:
 		c.drop(s)
 	case alterTable, renameTable:
 		for i := range s.actions {
 			c.alter(s, &s.actions[i], by)
 		}
+	}
+}
+
+// domain keeps one that has a constraint.
+func (c catalog) domain(s *stmt) {
+	if s.object == "domain" && len(s.names) > 0 && (s.options.has("check") || s.options.has("not", "null") && !s.options.has("drop")) {
+		c.domains[s.names[0].key()] = true
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 )
 
 func (s *stmt) parseAlter(c *cursor) {
-	c.oneOf("online", "ignore", "offline")
+	for word := "first"; word != ""; word = c.oneOf("online", "ignore", "offline") {
+		s.ignore = s.ignore || word == "ignore"
+	}
 	if !c.word("table") {
 		s.verb = alterOther
 		if s.object = c.kindOf(); s.object == "" {
@@ -81,7 +83,9 @@ func (a action) parseAdd(c *cursor) (all []action) {
 	c.word("if", "not", "exists")
 	if c.word("partition") {
 		a.kind = "add partition"
-		c.rest()
+		if c.rest().get(0).Is("partitions") { // of HASH and KEY, whose rows are spread anew
+			a.kind = "rebuild partition"
+		}
 		return []action{a}
 	}
 	if k, ok := parseConstraint(c); ok && !c.tokens.get(start).Is("column") {
@@ -157,6 +161,9 @@ func (a *action) parseAlterColumn(c *cursor, d dialect.Dialect) {
 		if i := c.tokens[min(c.at, len(c.tokens)):].find("using"); i >= 0 {
 			a.value = c.tokens[c.at+i+1:]
 		}
+		c.rest()
+	case c.word("set", "expression"):
+		a.kind = "set expression"
 		c.rest()
 	case c.word("set", "not", "null"):
 		a.kind = "set not null"
@@ -239,6 +246,12 @@ func (a *action) parseOther(c *cursor) {
 	case c.word("partition", "by"), c.word("remove", "partitioning"):
 		a.kind = "partition by"
 		c.rest()
+	case c.word("order", "by"):
+		a.kind = "order by"
+		c.rest()
+	case c.word("discard"):
+		a.kind = "discard"
+		c.rest()
 	case c.word("truncate", "partition"):
 		a.kind = "truncate partition"
 		a.column, _ = c.name()
@@ -250,7 +263,7 @@ func (a *action) parseOther(c *cursor) {
 		if !c.oneOfFollows("row") {
 			a.kind = "rebuild"
 		}
-	case c.seesOneOf("engine", "row_format", "key_block_size"):
+	case c.seesOneOf("engine", "row_format", "key_block_size", "encryption"):
 		a.kind = strings.ToLower(c.next().Text)
 		c.punct("=")
 		a.value = tokens{c.next()}

@@ -3,7 +3,7 @@ package lint
 // rules are all of them, in the order of the documentation. Their IDs stay: files name them.
 var rules = []*rule{
 	// destructive
-	&dropTable, &dropColumn, &dropSchema, &truncateTable, &dropPartition, &dropCascade, &deleteAll, &updateAll, &replaceInto,
+	&dropTable, &dropColumn, &dropSchema, &truncateTable, &dropPartition, &dropCascade, &deleteAll, &updateAll, &replaceInto, &alterIgnore,
 	&sqliteRebuild, &sqliteRenameFirst, &sqliteRebuildLoses,
 	// blocking
 	&lockTimeout, &lockTables, &indexBlocking, &dropIndexBlocking, &reindexBlocking, &refreshBlocking, &vacuumFull, &changeType,

@@ -55,17 +55,21 @@ var (
 
 	addColumnRewrite = rule{Rule: Rule{
 		ID: "add-column-rewrite", Category: Blocking, Severity: Warning, Dialects: onServers, Weighs: true,
-		Title: "ADD COLUMN of a serial, identity, AUTO_INCREMENT or stored generated column",
+		Title: "ADD COLUMN of a serial, identity, AUTO_INCREMENT or stored generated column, or of a domain with a constraint",
 		Why:   "Each row needs its own value, so the table is rewritten while nobody can write, and in PostgreSQL not even read.",
 		Safe: "ALTER TABLE orders ADD COLUMN total_cents bigint;\n-- a trigger fills it for new rows; the old ones in batches, in a script with -- no-transaction\n" +
 			"UPDATE orders SET total_cents = price * 100 WHERE total_cents IS NULL AND id BETWEEN 1 AND 5000;",
 	}, check: func(c *checker, s *stmt) {
 		for i := range s.actions {
 			a := &s.actions[i]
-			if !c.busy(s.table) || s.online() || a.kind != "add column" {
+			if !c.busy(s.table) || s.online() || a.kind != "add column" && a.kind != "set expression" {
 				continue
 			}
 			switch {
+			case a.kind == "set expression":
+				c.on(s.table, s, a.column.token(), "each value of "+a.column.String()+" is computed anew, which rewrites "+s.table.String(), "")
+			case c.catalog.domains[a.def.typ.name]:
+				c.on(s.table, s, a.column.token(), "the domain "+a.def.typ.name+" has a constraint, by which each row is checked, and "+s.table.String()+" rewritten", "")
 			case a.def.auto:
 				c.on(s.table, s, a.column.token(), "a number for each row of "+a.column.String()+" rewrites "+s.table.String(), "")
 			case a.def.generated && (a.def.stored || c.dialect == dialect.Postgres && !c.version.since(18)):

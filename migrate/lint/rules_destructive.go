@@ -61,11 +61,16 @@ var (
 
 	truncateTable = rule{Rule: Rule{
 		ID: "truncate", Category: Destructive, Severity: Warning, Dialects: onServers,
-		Title: "TRUNCATE of a table that was there before",
+		Title: "TRUNCATE, or DISCARD TABLESPACE, of a table that was there before",
 		Why: "All rows are gone, no trigger for DELETE runs, and everybody waits for the lock. MySQL commits what was done before it. With" +
 			" CASCADE PostgreSQL empties every table that refers to it as well, and doesn't say which.",
 		Safe: "-- delete what is known to be wrong, by a condition\nDELETE FROM sessions WHERE expires_at < now();",
 	}, check: func(c *checker, s *stmt) {
+		for i := range s.actions {
+			if a := &s.actions[i]; a.kind == "discard" && c.busy(s.table) {
+				c.report(s, a.token, "DISCARD removes the file of "+s.table.String()+" and with it all its rows", "")
+			}
+		}
 		if s.verb != truncate {
 			return
 		}
@@ -150,6 +155,18 @@ var (
 		}
 	}}
 )
+
+var alterIgnore = rule{Rule: Rule{
+	ID: "alter-ignore", Category: Destructive, Severity: Warning, Dialects: []dialect.Dialect{dialect.MariaDB},
+	Title: "ALTER IGNORE TABLE",
+	Why:   "Of the rows that are the same by a new unique index all but one are deleted, without a word; with other changes, values that don't fit are cut off.",
+	Safe: "-- look for them, and delete what is known to be wrong\nSELECT email, count(*) FROM users GROUP BY email HAVING count(*) > 1;\n" +
+		"ALTER TABLE users ADD UNIQUE users_email_key (email);",
+}, check: func(c *checker, s *stmt) {
+	if s.verb == alterTable && s.ignore && c.busy(s.table) {
+		c.report(s, s.first(), "IGNORE deletes the rows of "+s.table.String()+" that are in the way", "")
+	}
+}}
 
 // word returns the first token that is the word, outside of parentheses.
 func (t tokens) word(word string) (found token) {

@@ -133,8 +133,8 @@ var (
 
 	rebuildTable = rule{Rule: Rule{
 		ID: "table-rebuild", Category: Blocking, Severity: Warning, Dialects: onMySQL, Weighs: true,
-		Title: "ENGINE, ROW_FORMAT, FORCE, OPTIMIZE TABLE or partitioning",
-		Why:   "The whole table is written anew. Another engine and PARTITION BY copy it while nobody can write; replicas lag by the same time again.",
+		Title: "ENGINE, ROW_FORMAT, ENCRYPTION, FORCE, ORDER BY, OPTIMIZE TABLE or partitioning",
+		Why:   "The whole table is written anew. Another engine, ENCRYPTION, ORDER BY and PARTITION BY copy it while nobody can write; replicas lag by the same time again.",
 		Safe:  "ALTER TABLE events ROW_FORMAT=DYNAMIC, ALGORITHM=INPLACE, LOCK=NONE; -- refused where it isn't possible",
 	}, check: func(c *checker, s *stmt) {
 		if s.verb == optimize && c.busy(s.table) {
@@ -142,10 +142,10 @@ var (
 		}
 		for i := range s.actions {
 			switch a := &s.actions[i]; a.kind {
-			case "rebuild", "engine", "row_format", "key_block_size", "partition by", "rebuild partition":
+			case "rebuild", "engine", "row_format", "key_block_size", "encryption", "order by", "partition by", "rebuild partition":
 				if c.busy(s.table) && !s.online() {
 					fix := onlineFix(s)
-					if strings.Contains(a.kind, "partition") { // no ALGORITHM there
+					if strings.Contains(a.kind, "partition") || a.kind == "encryption" || a.kind == "order by" { // nothing but a copy is to be had
 						fix = "-- gh-ost or pt-online-schema-change for large tables, or a new table that is filled in batches"
 					}
 					c.on(s.table, s, a.token, "this writes all of "+s.table.String()+" anew", fix)

@@ -84,6 +84,7 @@ type stmt struct {
 	partitionOf bool
 	like        bool // CREATE TABLE … (LIKE …), INHERITS, OF type
 	nowait      bool // it gives up by itself: NOWAIT, WAIT n
+	ignore      bool // ALTER IGNORE TABLE
 	algorithm   string
 	lock        string
 }
