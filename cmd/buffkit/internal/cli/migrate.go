@@ -126,6 +126,9 @@ func (a *app) migrator(f *migrateFlags, do func(m *migrate.Migrator, opts *migra
 		if err != nil {
 			return err
 		}
+		if !f.noFiles {
+			opts.Lexer = lexing(db, d)
+		}
 		for _, change := range more {
 			change(opts)
 		}

@@ -83,6 +83,7 @@ func (a *app) adopt(ctx context.Context, f *migrateFlags, own *adoptFlags) error
 		if err != nil {
 			return err
 		}
+		opts.Lexer = lexing(db, d)
 		m, err := a.newMigrator(db, d, opts)
 		if err != nil {
 			return err

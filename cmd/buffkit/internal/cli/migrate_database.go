@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,8 +13,10 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/buffkit/buffkit/migrate/dialect"
+	"github.com/buffkit/buffkit/migrate/lexer"
 	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver of PostgreSQL
 	_ "modernc.org/sqlite"             // the driver of SQLite, without C
@@ -116,4 +120,21 @@ func parseMySQL(text string, d dialect.Dialect) (databaseTarget, error) {
 		return databaseTarget{}, fmt.Errorf("the parameters of the URL of %s: %w", d.Title(), err)
 	}
 	return databaseTarget{d, "mysql", dsn}, nil
+}
+
+// askWithin is how long a server may take to say its sql_mode.
+const askWithin = 3 * time.Second
+
+// lexing is how files are read: as the server reads them. One that can't be asked is for whoever uses it to blame.
+func lexing(db *sql.DB, d dialect.Dialect) (o lexer.Options) {
+	if d != dialect.MySQL && d != dialect.MariaDB {
+		return o
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
+	defer cancel()
+	var mode string
+	if err := db.QueryRowContext(ctx, "SELECT @@SESSION.sql_mode").Scan(&mode); err == nil {
+		o.ANSIQuotes, o.NoBackslashEscapes = strings.Contains(mode, "ANSI_QUOTES"), strings.Contains(mode, "NO_BACKSLASH_ESCAPES")
+	}
+	return o
 }

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/buffkit/buffkit/cmd/buffkit/internal/cli"
+	"github.com/buffkit/buffkit/internal/servers"
 )
 
 // migrations is a folder with files, and what names it and a new database.
@@ -145,6 +147,25 @@ func TestMigrateSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	migrateCommand(t, flags, "up").want(t, 0)
 	migrateCommand(t, flags, "down").want(t, 1, "no down script", "1_a") // the row is kept
 	migrateCommand(t, flags, "status", "--check").want(t, 0)
+}
+
+// Where a backslash is a character like others, a string may end with one.
+func TestFilesAreReadAsTheServerReadsThem(t *testing.T) {
+	t.Parallel()
+	server, err := servers.MariaDB()
+	started(t, server, err)
+	db, err := sql.Open("mysql", server.DSN(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE app"); err != nil {
+		t.Fatal(err)
+	}
+	folder, _ := migrations(t, "1_a.up.sql", "CREATE TABLE \"a\" (s text);\nINSERT INTO a VALUES ('C:\\');\nINSERT INTO \"a\" VALUES ('D:\\');\n", "1_a.down.sql", "DROP TABLE \"a\";\n")
+	flags := []string{"--dir", folder, "--database", mysqlURL("mariadb", server.DSN("app")) + "?sql_mode=%27ANSI_QUOTES,NO_BACKSLASH_ESCAPES%27"}
+	migrateCommand(t, flags, "up").want(t, 0, "3 of 3")
+	migrateCommand(t, flags, "redo").want(t, 0)
 }
 
 func TestMigrateInJSON(t *testing.T) {

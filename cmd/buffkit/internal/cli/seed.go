@@ -39,6 +39,7 @@ The ledger doesn't see that tables were emptied, or undone and made anew by buff
 			opts.Again, f.looks = again, status
 			return f.open(func(db *sql.DB, d dialect.Dialect) error {
 				a.tellAbsent(&f)
+				opts.Migrate.Lexer = lexing(db, d)
 				s, err := seed.New(db, d, opts)
 				if err != nil {
 					return err
