@@ -33,6 +33,7 @@ type statement struct {
 	renames string   // SQLite: the name that it gives to a table
 	sets    string   // session: what it sets, "" if that isn't known
 	literal bool     // session: it does the same at any time
+	loner   bool     // of some tables it can't be in a transaction: those with partitions
 	code    bool     // it calls code that can have commits of its own: when it fails a part of it may stand
 	why     string   // alone: a few words why it can't be in a transaction
 }
@@ -254,13 +255,17 @@ func classifyPostgres(p phrase) statement {
 		if concurrently || p.contains("database") || p.contains("system") || p.contains("schema") {
 			return statement{nature: alone, concur: concurrently, repeat: true, why: "REINDEX"}
 		}
-		return statement{}
+		return statement{repeat: true, loner: true}
+	case p.has("alter", "subscription"):
+		return statement{loner: true}
 	case p.has("alter", "table") && concurrently:
 		return statement{nature: alone, concur: true, why: "DETACH PARTITION CONCURRENTLY"}
 	case p.has("vacuum"):
 		return statement{nature: alone, repeat: true, why: "VACUUM"}
 	case p.has("cluster") && len(p.tokens) == 1:
 		return statement{nature: alone, repeat: true, why: "CLUSTER"}
+	case p.has("cluster"):
+		return statement{repeat: true, loner: true}
 	case p.has("alter", "system"):
 		return statement{nature: alone, repeat: true, why: "ALTER SYSTEM"}
 	case p.has("create", "database"), p.has("drop", "database"):

@@ -10,6 +10,8 @@ import (
 // manuals; what isn't known is taken for such.
 func classifyMySQL(p phrase) statement {
 	switch {
+	case p.has("analyze") && p.from(1).hasOne("insert", "update", "delete", "replace", "select", "with", "format"): // MariaDB's, which executes it
+		return statement{}
 	case p.hasOne("insert", "update", "delete", "replace", "select", "with", "do", "values", "table", "explain", "show", "describe", "desc"),
 		p.has("load", "data"), p.has("load", "xml"), p.punct("("):
 		return statement{}

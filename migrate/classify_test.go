@@ -18,11 +18,12 @@ var natures = map[dialect.Dialect][][2]string{
 		{"DROP INDEX CONCURRENTLY IF EXISTS a, s.b", "alone, concurrent, index a, index s.b"},
 		{"DROP INDEX a", "tx"},
 		{"REINDEX INDEX CONCURRENTLY a", "alone, repeat, concurrent"},
-		{"REINDEX TABLE a", "tx"},
+		{"REINDEX TABLE a", "tx, repeat"},
 		{"ALTER TABLE p DETACH PARTITION c CONCURRENTLY", "alone, concurrent"},
 		{"VACUUM (FULL) a", "alone, repeat"},
 		{"CREATE DATABASE a", "alone, database a"},
 		{"ALTER SYSTEM SET a = 1", "alone, repeat"},
+		{"ALTER SUBSCRIPTION s REFRESH PUBLICATION", "tx"},
 		{"CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p", "alone"},
 		{"ALTER TYPE a ADD VALUE 'b'", "tx"},
 		{"CALL p()", "tx, code"},
@@ -89,6 +90,8 @@ var natures = map[dialect.Dialect][][2]string{
 		{"BEGIN", "begin"},
 		{"CREATE SEQUENCE s", "alone, sequence s"},
 		{"XA START 'x'", "control"},
+		{"ANALYZE UPDATE a SET b = b + 1", "tx"},
+		{"ANALYZE TABLE a", "alone, repeat"},
 	},
 }
 

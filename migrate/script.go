@@ -143,7 +143,7 @@ type surveyor struct {
 }
 
 func (v *surveyor) take(st lexer.Statement, s statement) {
-	if s.code && v.script.noTx {
+	if (s.code || s.loner) && v.script.noTx {
 		s.nature = alone // who asks for no transaction may have commits in the code
 	}
 	v.marks = append(v.marks, markOf(st.SQL))

@@ -239,6 +239,8 @@ func (*postgres) judge(err error) fault {
 		f.busy = true
 	case state == "42501":
 		f.hint = "the database user may not do this: give it the right, or run with another user; behind SET ROLE a migration needs RESET ROLE at its end"
+	case state == "25001": // active_sql_transaction: what isn't known here to refuse a transaction
+		f.hint = noTxHint
 	case state == "53100":
 		f.hint = "the server's disk is full: make room and run it again"
 	case state == "25006":

@@ -3,6 +3,8 @@ package migratedb
 import (
 	"database/sql"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -184,6 +186,34 @@ func TestTextThatTheLedgerCantKeepDoesntStopTheMigration(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// PostgreSQL refuses a transaction to some statements where their table has partitions, which the runner doesn't know.
+func TestWhatRefusesATransactionForItsTableRunsWithoutOne(t *testing.T) {
+	t.Parallel()
+	db := onPostgres.open(t)
+	const parts = "CREATE TABLE a (n int) PARTITION BY LIST (n);\nCREATE TABLE a1 PARTITION OF a FOR VALUES IN (1);\nCREATE INDEX i ON a (n);\n"
+	const alone = "REINDEX TABLE a;\nREINDEX TABLE a1;\nCLUSTER a USING i;\n"
+	_, err := migrator(t, onPostgres, db, of(files("1_a.up.sql", parts, "2_b.up.sql", alone))).Up(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "-- no-transaction") {
+		t.Errorf("%v", err)
+	}
+	if _, err := migrator(t, onPostgres, db, of(files("1_a.up.sql", parts, "2_b.up.sql", "-- no-transaction\n"+alone))).Up(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who ends as a role that may not write the ledger is told of it.
+func TestWhoStaysAnotherRoleIsToldToGiveItBack(t *testing.T) {
+	t.Parallel()
+	db := onPostgres.open(t)
+	role := fmt.Sprintf("role%d_%d", os.Getpid(), databases.Add(1))
+	mustExec(t, db, "CREATE ROLE "+role)
+	t.Cleanup(func() { _, _ = db.Exec("DROP ROLE " + role) })
+	_, err := migrator(t, onPostgres, db, of(files("1_a.up.sql", "SET ROLE "+role+";\nSELECT 1;\n"))).Up(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "RESET ROLE") {
+		t.Errorf("%v", err)
+	}
 }
 
 // A schema may have any name.
