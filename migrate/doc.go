@@ -30,9 +30,10 @@
 // A table is changed in SQLite by making a new one, copying, dropping the old one and renaming, and with foreign keys enforced
 // the drop deletes the rows of children. Within a transaction PRAGMA foreign_keys does nothing. So a migration that does this, or has
 // the pragma in it, runs with foreign keys off, set before its transaction, and is rolled back if it leaves more broken
-// references than it found. Its own deletes don't cascade then.
+// references from one table to another than it found. Its own deletes don't cascade then.
 //
 // # BEGIN and COMMIT in a file
 //
-// A pair around the whole file is left out, since it is a transaction anyway. Any other is refused.
+// A pair around the whole file is left out, since it is a transaction anyway. Any other is refused, and so is a transaction of another
+// kind: ISOLATION LEVEL, READ ONLY, DEFERRABLE.
 package migrate
