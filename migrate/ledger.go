@@ -245,7 +245,7 @@ func (l *ledger) find(ctx context.Context, q querier) (exists bool, err error) {
 		return false, fmt.Errorf("migrate: look for the ledger: %w", advised(l.server, err))
 	}
 	if len(columns) == 0 {
-		return false, nil
+		return false, l.elsewhere(ctx, q)
 	}
 	for _, c := range ledgerColumns {
 		if !slices.Contains(columns, c) {
@@ -260,6 +260,29 @@ func (l *ledger) find(ctx context.Context, q querier) (exists bool, err error) {
 	}
 	l.journalExists = len(columns) > 0
 	return true, nil
+}
+
+// elsewhere refuses to begin a ledger in a schema that has come before the one with the ledger: all would be applied again. A schema that is named as
+// the user does so when it is made, and ALTER DATABASE … SET search_path.
+func (l *ledger) elsewhere(ctx context.Context, q querier) error {
+	schemas, err := l.others(ctx, q, l.plain)
+	if err != nil {
+		return fmt.Errorf("migrate: look for the ledger: %w", err)
+	}
+	for _, schema := range schemas {
+		columns, err := l.columns(ctx, q, schema, l.plain)
+		if err != nil {
+			return fmt.Errorf("migrate: look for the ledger: %w", err)
+		}
+		if slices.ContainsFunc(ledgerColumns, func(c string) bool { return !slices.Contains(columns, c) }) {
+			continue
+		}
+		there := l.quote(schema) + "." + l.quote(l.plain)
+		return fmt.Errorf("%w: the current schema %s has none, but %s has one, which is further on in search_path. If that one is meant, let search_path begin with its"+
+			" schema (search_path=… in the connection string); if this schema is to have its own: CREATE TABLE %[4]s (LIKE %[3]s INCLUDING ALL)",
+			ErrLedger, l.quote(l.schema), there, l.table)
+	}
+	return nil
 }
 
 // read reads all rows but not their scripts.

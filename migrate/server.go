@@ -29,6 +29,9 @@ type server interface {
 	// columns returns those of a table, none if there is no such table.
 	columns(ctx context.Context, q querier, schema, table string) ([]string, error)
 
+	// others are the schemas besides the current one in which the connection finds a table by its name alone, in their order.
+	others(ctx context.Context, q querier, table string) ([]string, error)
+
 	// loose returns the tables whose rows no transaction rolls back; "new tables" if tables are made like that by default.
 	loose(ctx context.Context, q querier, schema string) ([]string, error)
 

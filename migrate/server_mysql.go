@@ -55,6 +55,8 @@ func (*mysql) columns(ctx context.Context, q querier, schema, table string) ([]s
 	return texts(ctx, q, "SELECT column_name FROM information_schema.columns WHERE table_schema = ? AND table_name = ?", schema, table)
 }
 
+func (*mysql) others(context.Context, querier, string) ([]string, error) { return nil, nil }
+
 // looseEngines have tables whose rows are changed for good at once.
 const looseEngines = "'MyISAM', 'Aria', 'MEMORY', 'CSV', 'ARCHIVE', 'MRG_MyISAM', 'BLACKHOLE', 'FEDERATED', 'S3'"
 

@@ -70,6 +70,11 @@ func (*postgres) columns(ctx context.Context, q querier, schema, table string) (
 		schema, table)
 }
 
+func (*postgres) others(ctx context.Context, q querier, table string) ([]string, error) {
+	return texts(ctx, q, "SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"+
+		" WHERE c.relname = $1 AND n.nspname = ANY (current_schemas(false)) AND n.nspname <> current_schema() ORDER BY array_position(current_schemas(false), n.nspname)", table)
+}
+
 // texts reads a column of text.
 func texts(ctx context.Context, q querier, query string, args ...any) (all []string, err error) {
 	rows, err := q.QueryContext(ctx, query, args...)

@@ -38,6 +38,8 @@ func (*sqlite) columns(ctx context.Context, q querier, schema, table string) ([]
 	return texts(ctx, q, "SELECT name FROM pragma_table_info(?, ?)", table, schema)
 }
 
+func (*sqlite) others(context.Context, querier, string) ([]string, error) { return nil, nil }
+
 func (*sqlite) loose(context.Context, querier, string) ([]string, error) { return nil, nil }
 
 // busyTimeout is how long a statement waits for other connections' writes, at least; the runner itself waits longer, and can be stopped.

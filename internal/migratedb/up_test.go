@@ -216,6 +216,37 @@ func TestWhoStaysAnotherRoleIsToldToGiveItBack(t *testing.T) {
 	}
 }
 
+// A schema that comes before the ledger's would have a ledger of its own, and all would be applied again.
+func TestASchemaThatComesBeforeTheLedgersIsTold(t *testing.T) {
+	t.Parallel()
+	driverName, dsn := onPostgres.fresh(t)
+	db := openDB(t, driverName, dsn)
+	opts := of(files("1_a.up.sql", "CREATE TABLE IF NOT EXISTS a (n int);\nINSERT INTO a VALUES (1);\n", "2_b.up.sql", "DO $$ BEGIN EXECUTE format('CREATE SCHEMA %I', current_user); END $$;"))
+	if _, err := migrator(t, onPostgres, db, opts).Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, use := range map[string]func(m *migrate.Migrator) error{
+		"up":     func(m *migrate.Migrator) error { _, err := m.Up(t.Context()); return err },
+		"status": func(m *migrate.Migrator) error { _, err := m.Status(t.Context()); return err },
+	} {
+		if err := use(migrator(t, onPostgres, db, opts)); !errors.Is(err, migrate.ErrLedger) || !strings.Contains(err.Error(), `"public"."buffkit_migrations" has one`) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	public := connecting(t, driverName, dsn, "SET search_path = public")
+	if res, err := migrator(t, onPostgres, public, opts).Up(t.Context()); err != nil || len(res.Steps) > 0 || number(t, public, "SELECT count(*) FROM a") != 1 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	var own string
+	if err := db.QueryRowContext(t.Context(), "SELECT quote_ident(current_schema())").Scan(&own); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "CREATE TABLE "+own+".buffkit_migrations (LIKE public.buffkit_migrations INCLUDING ALL)")
+	if infos, err := migrator(t, onPostgres, db, opts).Status(t.Context()); err != nil || len(infos) != 2 || infos[0].State != migrate.Pending {
+		t.Errorf("%+v, %v", infos, err)
+	}
+}
+
 // A schema may have any name.
 func TestALedgerLivesInASchemaOfAnyName(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
