@@ -18,7 +18,7 @@ var (
 	// read: they may be stored or not. Append them again with their idempotency keys.
 	ErrUnknownOutcome = errors.New("eventlog: unknown whether the events were stored")
 	// ErrNotVisible is returned by Append of a Replica, beside the cursors, when the events are stored but the node couldn't follow its store as
-	// far as to them in time. They will be delivered: append them again only with idempotency keys.
+	// far as to them in time. They will be delivered, or every reader is told a gap if the store has lost them: append them again only with idempotency keys.
 	ErrNotVisible = errors.New("eventlog: stored, but not visible here yet")
 	// ErrBadCursor is returned by ParseCursor.
 	ErrBadCursor = errors.New("eventlog: not a cursor")

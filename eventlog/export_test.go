@@ -36,6 +36,13 @@ func (r *Replica) Waiters() int {
 	return len(r.waiters)
 }
 
+// Doubts returns how many records are to be looked for in the store.
+func (r *Replica) Doubts() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.doubts)
+}
+
 // Watchers returns how many watch.
 func (m *Memory) Watchers() int {
 	m.mu.RLock()

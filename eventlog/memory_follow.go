@@ -59,6 +59,26 @@ func (m *Memory) add(r *Record) {
 	m.classes.place(t)
 }
 
+// misses tells that a topic has no event at an offset up to the head, though nothing there was dropped. Of another log it tells nothing.
+func (m *Memory) misses(epoch uint64, name string, offset Offset) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.closed || m.epoch != epoch {
+		return false
+	}
+	t, known := m.topics[name]
+	switch {
+	case !known:
+		return m.floor < offset
+	case offset <= t.trimmed:
+		return false
+	case t.count == 0 || t.newest < offset:
+		return true
+	}
+	at, _ := t.after(offset - 1)
+	return t.offset(at) != offset
+}
+
 func (m *Memory) empty(t *topic) {
 	before := t.extent
 	t.dropAll()

@@ -28,15 +28,23 @@ func (r *Replica) Append(ctx context.Context, events ...Event) ([]Cursor, error)
 		return nil, err
 	}
 	cursors, last := make([]Cursor, len(records)), Offset(0)
+	var own *Record // the newest that this call has stored
 	for i := range records {
 		cursors[i] = NewCursor(epoch, records[i].Offset)
 		last = max(last, records[i].Offset)
+		if !records[i].Repeated {
+			own = &records[i]
+		}
 	}
 	switch err := r.await(ctx, epoch, last, epochs); {
 	case errors.Is(err, errMoved):
 		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case err != nil:
+		r.suspect(epoch, own)
 		return cursors, fmt.Errorf("%w: %w", ErrNotVisible, err)
+	case own != nil && r.mem.misses(epoch, own.Topic, own.Offset): // a failover has lost it before any node has met it
+		r.suspect(epoch, own)
+		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, errMissing)
 	}
 	return cursors, nil
 }

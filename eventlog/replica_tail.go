@@ -14,6 +14,8 @@ var (
 	errProbed = errors.New("eventlog: the head is known")
 	errLate   = fmt.Errorf("eventlog: this node didn't come so far within %v", visibleWithin)
 	errMoved  = errors.New("eventlog: the store holds another log meanwhile")
+
+	errMissing = errors.New("eventlog: the store has said that it stored them, and what it sends leaves them out")
 )
 
 // rolledBack is a store that has lost what it had.

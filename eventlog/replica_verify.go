@@ -27,7 +27,11 @@ func (r *Replica) note(epoch uint64, record *Record) {
 	if len(r.landmarks) == maxLandmarks {
 		r.landmarks = slices.Delete(r.landmarks, 0, 1)
 	}
-	r.landmarks = append(r.landmarks, landmark{epoch, record.Topic, record.Offset, r.sum(record)})
+	r.landmarks = append(r.landmarks, r.landmark(epoch, record))
+}
+
+func (r *Replica) landmark(epoch uint64, record *Record) landmark {
+	return landmark{epoch, record.Topic, record.Offset, r.sum(record)}
 }
 
 func (r *Replica) sum(record *Record) uint64 {
@@ -44,14 +48,33 @@ func (r *Replica) doubt(epoch uint64) {
 	defer r.mu.Unlock()
 	r.doubts = slices.DeleteFunc(r.doubts, func(l landmark) bool { return l.epoch != epoch })
 	for _, l := range r.landmarks {
-		if l.epoch == epoch && !slices.Contains(r.doubts, l) {
-			r.doubts = append(r.doubts, l)
+		if l.epoch == epoch {
+			r.addDoubt(l)
 		}
 	}
-	if n := len(r.doubts) - maxDoubts; n > 0 {
-		r.doubts = slices.Delete(r.doubts, 1, 1+n) // the oldest and the newest show most
-	}
 	r.doubtful = true
+}
+
+// suspect puts a record on that list that this node has stored, if there is one, and hasn't met. Only the store knows whether it has it still: a failover
+// may have lost it before any node has seen it, and then nothing else tells of that.
+func (r *Replica) suspect(epoch uint64, record *Record) {
+	if record == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.addDoubt(r.landmark(epoch, record))
+	r.doubtful = true
+}
+
+// addDoubt needs the lock.
+func (r *Replica) addDoubt(l landmark) {
+	if slices.Contains(r.doubts, l) {
+		return
+	}
+	if r.doubts = append(r.doubts, l); len(r.doubts) > maxDoubts {
+		r.doubts = slices.Delete(r.doubts, 1, 2) // the oldest and the newest show most
+	}
 }
 
 // inDoubt returns what is to be looked for, once.

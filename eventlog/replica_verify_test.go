@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -139,4 +140,72 @@ func TestReplicaFindsALostTailByTheTopicsBefore(t *testing.T) {
 		head, err := r.Head(t.Context())
 		return err == nil && head.Epoch() != last.Epoch()
 	})
+}
+
+// A server stores an event, answers, and is gone before any node has met the event. The one that takes over lacks it, and has others behind its offset when
+// this node comes back: only who has stored it can know.
+func TestReplicaAcknowledgesNothingThatAFailoverHasLost(t *testing.T) {
+	t.Parallel()
+	for name, then := range map[string]string{"the topic goes on": "t", "the topic was new": "other"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, down := newCutStore()
+			r := newReplica(t, store, nil)
+			before := mustAppend(t, r, series("before", 1)...)[0]
+			down.Store(true)
+			until(t, "it says so", func() bool { store.wake(); return r.Health() != nil })
+			told := make(chan error)
+			go func() {
+				_, err := r.Append(t.Context(), series("t", 1)...)
+				told <- err
+			}()
+			until(t, "it is stored", func() bool { return r.Waiters() == 1 })
+			store.rollBack(1)
+			fill(t, store, series(then, 2)...)
+			down.Store(false)
+			if err := <-told; !errors.Is(err, eventlog.ErrUnknownOutcome) {
+				t.Errorf("who published is told %v", err)
+			}
+			until(t, "everybody is told", func() bool {
+				b := mustRead(t, r, before, "t")
+				return len(b.Gaps) == 1 && errors.Is(b.Gaps[0].Err, eventlog.ErrOtherLog)
+			})
+		})
+	}
+}
+
+// Who was told that an event is stored, and will come, has left when it turns out to be lost.
+func TestReplicaLooksForWhatItHasStoredAndNotMet(t *testing.T) {
+	t.Parallel()
+	for name, lost := range map[string]bool{"lost": true, "late": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, down := newCutStore()
+			r := newReplica(t, store, nil)
+			before := mustAppend(t, r, series("before", 1)...)[0]
+			down.Store(true)
+			until(t, "it says so", func() bool { store.wake(); return r.Health() != nil })
+			ctx, leave := context.WithCancel(t.Context())
+			told := make(chan error)
+			go func() {
+				_, err := r.Append(ctx, series("t", 1)...)
+				told <- err
+			}()
+			until(t, "it is stored", func() bool { return r.Waiters() == 1 })
+			leave()
+			if err := <-told; !errors.Is(err, eventlog.ErrNotVisible) {
+				t.Fatalf("who left is told %v", err)
+			}
+			if lost {
+				store.rollBack(1)
+			}
+			fill(t, store, series("other", 1)...)
+			down.Store(false)
+			until(t, "it is looked for", func() bool { return r.Health() == nil && store.asked() > 0 && r.Doubts() == 0 })
+			b := mustRead(t, r, before, "t")
+			if gap := len(b.Gaps) == 1 && errors.Is(b.Gaps[0].Err, eventlog.ErrOtherLog); gap != lost {
+				t.Errorf("gaps %v, want them told: %v", b.Gaps, lost)
+			}
+		})
+	}
 }
