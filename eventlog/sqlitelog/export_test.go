@@ -82,6 +82,12 @@ func (s *Store) RetainNow(ctx context.Context, topics ...string) error {
 	return err
 }
 
+// RetainAt is Retain at another time, which looks at a topic whether it got something or not.
+func (s *Store) RetainAt(ctx context.Context, now time.Time, topic string) error {
+	s.dirty.add(eventlog.Record{Topic: topic})
+	return s.retainAt(ctx, now)
+}
+
 // TrimAll deletes all events of a topic.
 func (s *Store) TrimAll(ctx context.Context, topic string) error {
 	conn, err := s.conn(ctx)

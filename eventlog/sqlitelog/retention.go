@@ -79,9 +79,42 @@ func (s *Store) retain() {
 	}
 }
 
+// heads are where the log was, oldest first. They tell that an event is old though its offset is ahead of the clock: that was set back.
+type heads struct {
+	mu   sync.Mutex // guards what follows
+	seen []headAt
+}
+
+type headAt struct {
+	at   time.Time // by the monotonic clock
+	head eventlog.Offset
+}
+
+// old takes the head of now, and returns the newest of those that the tail's window is over for, 0 if there is none.
+func (h *heads) old(now time.Time, head eventlog.Offset) (old eventlog.Offset) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := len(h.seen); n == 0 || now.Sub(h.seen[n-1].at) >= retainEvery/2 { // who calls more often adds nothing
+		h.seen = append(h.seen, headAt{now, head})
+	}
+	for len(h.seen) > 1 && now.Sub(h.seen[1].at) >= tailWindow {
+		h.seen = h.seen[1:]
+	}
+	if now.Sub(h.seen[0].at) < tailWindow {
+		return 0
+	}
+	return h.seen[0].head
+}
+
 // Retain deletes what is over the retention and older than 10 seconds. It runs by itself every 5 seconds.
-func (s *Store) Retain(ctx context.Context) error {
-	return s.retainAfter(ctx, eventlog.Offset(time.Now().Add(-tailWindow).UnixMicro()))
+func (s *Store) Retain(ctx context.Context) error { return s.retainAt(ctx, time.Now()) }
+
+func (s *Store) retainAt(ctx context.Context, now time.Time) error {
+	log, err := readState(ctx, plain{s.db})
+	if err != nil {
+		return explain(err)
+	}
+	return s.retainAfter(ctx, max(eventlog.Offset(now.Add(-tailWindow).UnixMicro()), s.heads.old(now, log.head)))
 }
 
 // retainAfter is Retain that deletes nothing behind an offset.

@@ -334,3 +334,33 @@ func TestAnEmptyTopicIsRememberedTwiceAsLongAsTheLongestAge(t *testing.T) {
 		})
 	}
 }
+
+// The clock was a day ahead when something was stored, and was set back: offsets count on from there, event by event, for a day.
+func TestRetentionGoesOnWhileTheClockIsBehindTheLog(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	store := openStore(t, path, &sqlitelog.Options{Retention: eventlog.Retention{Count: 1}})
+	if _, err := openFile(t, path).Exec("UPDATE buffkit_log SET head = ?", time.Now().Add(24*time.Hour).UnixMicro()); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for _, step := range []struct {
+		after         time.Duration
+		appends, left int
+	}{
+		{0, 3, 3},
+		{5 * time.Second, 0, 3},  // other processes may be late
+		{10 * time.Second, 2, 2}, // those of before, and not what has just come
+		{20 * time.Second, 0, 1},
+	} {
+		for range step.appends {
+			mustAppend(t, store, series("t", 1)...)
+		}
+		if err := store.RetainAt(t.Context(), now.Add(step.after), "t"); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := store.Packs(t.Context()); err != nil || n != step.left {
+			t.Errorf("after %v: %d packs, want %d; %v", step.after, n, step.left, err)
+		}
+	}
+}

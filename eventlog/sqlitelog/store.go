@@ -42,6 +42,7 @@ type Store struct {
 	feed  feed
 	dirty dirty
 	ages  ages
+	heads heads
 
 	damage damage
 
