@@ -38,6 +38,11 @@ func (s *store) Turns() func(context.Context) error {
 	return (&sweeper{store: s}).round
 }
 
+// TurnsAt is Turns whose turns are at a time.
+func (s *store) TurnsAt(tail time.Duration) func(context.Context, time.Time) error {
+	return (&sweeper{store: s, tail: tail, atMost: time.Minute}).roundAt
+}
+
 // Index brings the index up to the head, by itself or by waiting for who is at it.
 func (s *store) Index(ctx context.Context) error {
 	return s.conns.with(ctx, func(conn *pgx.Conn) error {

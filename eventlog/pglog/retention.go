@@ -90,7 +90,8 @@ SELECT topic FROM walk WHERE topic IS NOT NULL`
 
 const trimQuery = `SELECT {log}_trim($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])`
 
-const collectQuery = `SELECT seen, dropped FROM {log}_collect($1::bigint, $2::bigint, $3::bigint)`
+// The last argument is an offset that is old by the node's own clock: the server's may be behind the log. A millisecond passes at most until the function looks at its clock.
+const collectQuery = `SELECT seen, dropped FROM {log}_collect($1::bigint, $2::bigint, least($3::bigint, {log}_clock() - $4::bigint + 1000))`
 
 // Keys that count no longer, and empty topics from long ago: what they knew is then known of all topics that aren't remembered.
 const forgetQuery = `
@@ -107,18 +108,40 @@ ON CONFLICT (topic) DO UPDATE SET trimmed = greatest(t.trimmed, excluded.trimmed
 type sweeper struct {
 	*store
 	conn      *pgx.Conn
+	now       time.Time     // of this turn
 	tail      time.Duration // of which nothing is dropped
 	atMost    time.Duration // for each walk of a turn; it takes a step all the same
 	swept     int64         // up to here topics with news were looked at; 0: nothing yet
 	walked    string        // the topic that the walk through all came to
 	collected int64         // and the row
+	seen      []headAt      // where the log was, oldest first
+	old       int64         // where it was before the tail; 0: that isn't known yet
+}
+
+// headAt tells that what is up to a head is so old at least, though its offsets are ahead of a clock that was set back.
+type headAt struct {
+	at   time.Time // by the monotonic clock
+	head int64
+}
+
+// note takes the head of now. A log that has lost its end begins anew with that.
+func (s *sweeper) note(now time.Time, head int64) {
+	if n := len(s.seen); head < s.old || n > 0 && head < s.seen[n-1].head {
+		s.seen, s.old = nil, 0
+	}
+	s.seen = append(s.seen, headAt{now, head})
+	for len(s.seen) > 0 && now.Sub(s.seen[0].at) >= s.tail {
+		s.old, s.seen = s.seen[0].head, s.seen[1:]
+	}
 }
 
 // round looks at the topics that got events since the last one, which may be over in number or bytes, and at others for their age. Then it drops
 // the rows of which nothing is left.
-func (s *sweeper) round(ctx context.Context) error {
+func (s *sweeper) round(ctx context.Context) error { return s.roundAt(ctx, time.Now()) }
+
+func (s *sweeper) roundAt(ctx context.Context, now time.Time) error {
 	return s.conns.with(ctx, func(conn *pgx.Conn) error {
-		s.conn = conn
+		s.conn, s.now = conn, now
 		for _, step := range []func(context.Context) error{s.extend, s.trimDirty, s.trimAll, s.collectAll, s.forgetOld} {
 			if err := step(ctx); err != nil {
 				return err
@@ -142,6 +165,7 @@ func (s *sweeper) trimDirty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.note(s.now, head)
 	for some := range slices.Chunk(topics, sweepTopics) {
 		if err := s.trimTopics(ctx, some); err != nil {
 			return err
@@ -237,7 +261,7 @@ func (s *sweeper) collectAll(ctx context.Context) error {
 // collectRows returns the last row that it looked at, 0 at the end.
 func (s *sweeper) collectRows(ctx context.Context, behind int64) (last, dropped int64, err error) {
 	var seen *int64
-	err = s.scan(ctx, s.collect, []any{behind, sweepRows, s.tail.Microseconds()}, []any{&seen, &dropped})
+	err = s.scan(ctx, s.collect, []any{behind, sweepRows, s.tail.Microseconds(), s.old}, []any{&seen, &dropped})
 	if seen != nil {
 		last = *seen
 	}

@@ -128,6 +128,48 @@ func TestRetentionRunsByItself(t *testing.T) {
 	until(t, "the sweep", func() bool { _, rows := kept(t, s, dsn, "t"); return rows == 2 })
 }
 
+// The server's clock was a day ahead when something was stored, and was set back: offsets count on from there, event by event, for a day.
+func TestRetentionGoesOnWhileTheClockIsBehindTheLog(t *testing.T) {
+	t.Parallel()
+	dsn := fresh(t)
+	s := openStore(t, dsn, &pglog.Options{Retention: eventlog.Retention{Count: 1}})
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "UPDATE buffkit_log SET head = buffkit_log_clock() + 86400000000"); err != nil {
+		t.Fatal(err)
+	}
+	many := make([]eventlog.Record, 1000)
+	for i := range many {
+		many[i] = record("beside", "x")
+	}
+	now, turn := time.Now(), s.TurnsAt(10*time.Second)
+	for _, step := range []struct {
+		after         time.Duration
+		appends, left int
+	}{
+		{0, 3, 3},
+		{5 * time.Second, 0, 3},  // nodes may be late
+		{10 * time.Second, 2, 2}, // those of before, and not what has just come
+		{20 * time.Second, 0, 1},
+	} {
+		for range step.appends {
+			mustAppend(t, s, record("t", "x"))
+		}
+		if step.appends > 0 {
+			mustAppend(t, s, many...)
+		}
+		if err := turn(t.Context(), now.Add(step.after)); err != nil {
+			t.Fatal(err)
+		}
+		if _, rows := kept(t, s, dsn, "t"); rows != step.left {
+			t.Errorf("after %v: %d events, want %d", step.after, rows, step.left)
+		}
+	}
+}
+
 // An empty topic is remembered, and forgotten after long; then all topics that nobody knows are as trimmed as it was, no less.
 func TestATopicThatIsForgottenIsNeverWhole(t *testing.T) {
 	t.Parallel()
