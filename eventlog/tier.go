@@ -20,7 +20,7 @@ type Archive interface {
 	// nothing, if the archive isn't at the place from: another node has extended it. The epoch of the page may be another than that of from.
 	//
 	// What the page doesn't prove to be whole sets the floor: a record that doesn't follow what is before it. What it proves to be lost is forgotten: what is behind the
-	// record that its first names; all, if its head is before from.
+	// record that its first names, or behind its head, if that is before from; all, if the archive has no record there.
 	Extend(ctx context.Context, from Cursor, page Page) error
 	// History reads what is kept of one topic.
 	History(ctx context.Context, r Range) (Archived, error)

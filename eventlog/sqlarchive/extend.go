@@ -56,25 +56,25 @@ func (a *Archive) extend(ctx context.Context, tx *sql.Tx, from eventlog.Cursor, 
 
 // rollBack deletes what a page proves to be lost, and returns where the archive is then.
 func (a *Archive) rollBack(ctx context.Context, tx *sql.Tx, at state, page eventlog.Page) (state, error) {
-	keep := at.place
-	switch {
-	case page.Head.At(0) < at.place: // nobody knows where the two part
-		keep, at.floor = 0, page.Head.At(0)
-	case len(page.Records) > 0 && page.Records[0].Chain < at.place:
-		keep = page.Records[0].Chain
-		var known bool
-		err := tx.QueryRowContext(ctx, a.args("SELECT EXISTS (SELECT 1 FROM buffkit_archive_events WHERE position = ?)"), int64(keep)).Scan(&known)
-		if err != nil {
-			return at, err
-		}
-		if !known && keep > at.floor { // it came and went while nobody looked
-			at.floor = at.place
-		}
+	keep := min(at.place, page.Head.At(0))
+	if len(page.Records) > 0 {
+		keep = min(keep, page.Records[0].Chain)
 	}
 	if keep == at.place {
 		return at, nil
 	}
-	_, err := tx.ExecContext(ctx, a.args("DELETE FROM buffkit_archive_events WHERE position > ?"), int64(keep))
+	var known bool
+	err := tx.QueryRowContext(ctx, a.args("SELECT EXISTS (SELECT 1 FROM buffkit_archive_events WHERE position = ?)"), int64(keep)).Scan(&known)
+	switch {
+	case err != nil:
+		return at, err
+	case known:
+	case page.Head.At(0) < at.place: // nobody knows where the two part
+		keep, at.floor = 0, page.Head.At(0)
+	case keep > at.floor: // it came and went while nobody looked
+		at.floor = at.place
+	}
+	_, err = tx.ExecContext(ctx, a.args("DELETE FROM buffkit_archive_events WHERE position > ?"), int64(keep))
 	return at, err
 }
 

@@ -199,6 +199,23 @@ func TestArchiveSaysWhereSomethingIsMissing(t *testing.T) {
 	})
 }
 
+// A failover has lost the end of the log, and nobody has published anything since.
+func TestArchiveKeepsWhatAFailoverHasLeft(t *testing.T) {
+	everywhere(t, func(t *testing.T, on target) {
+		driver, dsn := on.fresh(t)
+		a, _ := archived(t, on, driver, dsn, -1)
+		newest := map[string]eventlog.Offset{}
+		page := recordsAfter(0, 10, newest)
+		at := extend(t, a, eventlog.Cursor{}, page)
+		left := eventlog.NewCursor(archivedEpoch+1, page.Records[7].Offset)
+		extend(t, a, at, eventlog.Page{Epoch: left.Epoch(), Head: left})
+		h := historyOf(t, a, eventlog.Range{Topic: "a", Max: 100})
+		if n := len(h.Records); n != 6 || h.Records[n-1].Offset != left.At(0) || h.Trimmed != 0 || h.Place != left.At(0) {
+			t.Errorf("%d records, floor %d, place %d; want the 6 up to %d, and no floor", n, h.Trimmed, h.Place, left.At(0))
+		}
+	})
+}
+
 // What is too old is deleted, and told before it is.
 func TestArchiveForgetsWhatIsTooOld(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
