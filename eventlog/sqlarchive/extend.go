@@ -14,68 +14,102 @@ import (
 
 const rowsAtOnce = 100 // of one INSERT: 500 placeholders, half of what the oldest SQLite takes
 
+// lostRows are deleted at once of an archive whose log has lost all: tens of milliseconds. Months of them in one transaction would take longer than any caller waits.
+const lostRows = 10_000
+
 // Extend implements eventlog.Archive.
 func (a *Archive) Extend(ctx context.Context, from eventlog.Cursor, page eventlog.Page) error {
-	tx, err := a.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("sqlarchive: %w", err)
-	}
-	defer tx.Rollback()
-	if err := a.extend(ctx, tx, from, page); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil { // if it was stored all the same, the next call finds the archive moved
-		return fmt.Errorf("sqlarchive: %w", err)
+	for more := true; more; {
+		var err error
+		if more, err = a.extendOnce(ctx, from, page); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (a *Archive) extend(ctx context.Context, tx *sql.Tx, from eventlog.Cursor, page eventlog.Page) error {
+// extendOnce is Extend, or some of the deleting that comes before it.
+func (a *Archive) extendOnce(ctx context.Context, from eventlog.Cursor, page eventlog.Page) (more bool, err error) {
+	tx, err := a.db.BeginTx(ctx, nil)
+	if err != nil {
+		return false, fmt.Errorf("sqlarchive: %w", err)
+	}
+	defer tx.Rollback()
+	if more, err = a.extend(ctx, tx, from, page); err != nil {
+		return false, err
+	}
+	if err := tx.Commit(); err != nil { // if it was stored all the same, the next call finds the archive moved
+		return false, fmt.Errorf("sqlarchive: %w", err)
+	}
+	return more, nil
+}
+
+func (a *Archive) extend(ctx context.Context, tx *sql.Tx, from eventlog.Cursor, page eventlog.Page) (more bool, err error) {
 	at, err := a.hold(ctx, tx)
 	if err != nil {
-		return fmt.Errorf("sqlarchive: %w", err)
+		return false, fmt.Errorf("sqlarchive: %w", err)
 	}
 	if at.epoch != from.Epoch() || at.place != from.At(0) {
-		return eventlog.ErrArchiveMoved
+		return false, eventlog.ErrArchiveMoved
 	}
-	if at, err = a.rollBack(ctx, tx, at, page); err != nil {
-		return fmt.Errorf("sqlarchive: %w", err)
+	if at, more, err = a.rollBack(ctx, tx, at, page); err != nil {
+		return false, fmt.Errorf("sqlarchive: %w", err)
+	}
+	if more {
+		return true, nil
 	}
 	for some := range slices.Chunk(page.Records, rowsAtOnce) {
 		if err := a.insert(ctx, tx, some); err != nil {
-			return fmt.Errorf("sqlarchive: %w", err)
+			return false, fmt.Errorf("sqlarchive: %w", err)
 		}
 	}
 	_, err = tx.ExecContext(ctx, a.args("UPDATE buffkit_archive SET epoch = ?, place = ?, floor = ? WHERE id = 1"),
 		int64(page.Epoch), int64(page.Head.At(0)), int64(floorOf(at, page)))
 	if err != nil {
-		return fmt.Errorf("sqlarchive: %w", err)
+		return false, fmt.Errorf("sqlarchive: %w", err)
 	}
-	return nil
+	return false, nil
 }
 
-// rollBack deletes what a page proves to be lost, and returns where the archive is then.
-func (a *Archive) rollBack(ctx context.Context, tx *sql.Tx, at state, page eventlog.Page) (state, error) {
+// rollBack deletes what a page proves to be lost, and returns where the archive is then, or that there is more of it.
+func (a *Archive) rollBack(ctx context.Context, tx *sql.Tx, at state, page eventlog.Page) (then state, more bool, err error) {
 	keep := min(at.place, page.Head.At(0))
 	if len(page.Records) > 0 {
 		keep = min(keep, page.Records[0].Chain)
 	}
 	if keep == at.place {
-		return at, nil
+		return at, false, nil
 	}
 	var known bool
-	err := tx.QueryRowContext(ctx, a.args("SELECT EXISTS (SELECT 1 FROM buffkit_archive_events WHERE position = ?)"), int64(keep)).Scan(&known)
+	err = tx.QueryRowContext(ctx, a.args("SELECT EXISTS (SELECT 1 FROM buffkit_archive_events WHERE position = ?)"), int64(keep)).Scan(&known)
 	switch {
 	case err != nil:
-		return at, err
+		return at, false, err
 	case known:
 	case page.Head.At(0) < at.place: // nobody knows where the two part
 		keep, at.floor = 0, page.Head.At(0)
 	case keep > at.floor: // it came and went while nobody looked
 		at.floor = at.place
 	}
+	if keep == 0 {
+		more, err = a.giveUp(ctx, tx, at.place)
+		return at, more, err
+	}
 	_, err = tx.ExecContext(ctx, a.args("DELETE FROM buffkit_archive_events WHERE position > ?"), int64(keep))
-	return at, err
+	return at, false, err
+}
+
+// giveUp deletes some of all that is up to the place, and tells whether there is more. What is left meanwhile isn't whole: the floor says so.
+func (a *Archive) giveUp(ctx context.Context, tx *sql.Tx, place eventlog.Offset) (more bool, err error) {
+	done, err := tx.ExecContext(ctx, a.args(a.deletion(lostRows)), int64(place)+1)
+	if err != nil {
+		return false, err
+	}
+	if n, err := done.RowsAffected(); err != nil || n < lostRows {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, a.args("UPDATE buffkit_archive SET floor = ? WHERE id = 1"), int64(place))
+	return true, err
 }
 
 // hold reads the state and keeps others from changing it until the transaction ends. In SQLite a write does that.
@@ -149,7 +183,7 @@ func (a *Archive) sweepOnce(ctx context.Context) error {
 		return err
 	}
 	for {
-		done, err := a.db.ExecContext(ctx, a.args(a.deletion()), oldest)
+		done, err := a.db.ExecContext(ctx, a.args(a.deletion(sweepRows)), oldest)
 		if err != nil {
 			return err
 		}
@@ -160,8 +194,8 @@ func (a *Archive) sweepOnce(ctx context.Context) error {
 }
 
 // deletion deletes some of the oldest rows before a position. MySQL takes no LIMIT in a subquery, and the others none in a DELETE.
-func (a *Archive) deletion() string {
-	rows := fmt.Sprintf("position < ? ORDER BY position LIMIT %d", sweepRows)
+func (a *Archive) deletion(most int) string {
+	rows := fmt.Sprintf("position < ? ORDER BY position LIMIT %d", most)
 	if a.dialect == dialect.MySQL || a.dialect == dialect.MariaDB {
 		return "DELETE FROM buffkit_archive_events WHERE " + rows
 	}

@@ -216,6 +216,37 @@ func TestArchiveKeepsWhatAFailoverHasLeft(t *testing.T) {
 	})
 }
 
+// The server has lost all, and to delete a large archive takes longer than one call may: the next goes on.
+func TestArchiveIsGivenUpInParts(t *testing.T) {
+	t.Parallel()
+	const rows, last = 25_000, "25000"
+	driver, dsn := onSQLite.fresh(t)
+	a, db := archived(t, onSQLite, driver, dsn, -1)
+	at := extend(t, a, eventlog.Cursor{}, eventlog.Page{Epoch: archivedEpoch, Head: eventlog.NewCursor(archivedEpoch, rows)})
+	mustExec := func(query string) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustExec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " + last + ")" +
+		" INSERT INTO buffkit_archive_events (position, topic, prev, mark, body) SELECT i, 'a', i - 1, x'', x'0a' FROM n")
+	mustExec("CREATE TRIGGER slow BEFORE DELETE ON buffkit_archive_events WHEN OLD.position = " + last + " BEGIN SELECT RAISE(ABORT, 'took too long'); END")
+	empty := eventlog.Page{Epoch: archivedEpoch + 1, Head: eventlog.NewCursor(archivedEpoch+1, 0)}
+	if err := a.Extend(t.Context(), at, empty); err == nil {
+		t.Fatal("it came to the end")
+	}
+	left := historyOf(t, a, eventlog.Range{Topic: "a", Max: rows})
+	if n := len(left.Records); n == 0 || n > rows/2 || left.Trimmed != rows || left.Place != rows {
+		t.Errorf("%d records are left, floor %d, place %d; want some, behind a floor of %d", n, left.Trimmed, left.Place, rows)
+	}
+	mustExec("DROP TRIGGER slow")
+	extend(t, a, at, empty)
+	if h := historyOf(t, a, eventlog.Range{Topic: "a", Max: rows}); len(h.Records) > 0 || h.Trimmed != 0 || h.Epoch != empty.Epoch {
+		t.Errorf("at last %d records are left, floor %d, epoch %d", len(h.Records), h.Trimmed, h.Epoch)
+	}
+}
+
 // What is too old is deleted, and told before it is.
 func TestArchiveForgetsWhatIsTooOld(t *testing.T) {
 	everywhere(t, func(t *testing.T, on target) {
