@@ -200,6 +200,13 @@ func (s *fakeStore) rollBack(n int) {
 	s.signal()
 }
 
+// newestOfAll returns the head.
+func (s *fakeStore) newestOfAll() eventlog.Offset {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.head
+}
+
 // asked returns how many ranges were read.
 func (s *fakeStore) asked() int {
 	s.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -77,6 +78,7 @@ func (r *Replica) tail(heard func()) error {
 	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
 	defer watchdog.Stop()
 	again := r.hasHeard()
+	var verifying atomic.Bool
 	err := r.store.Tail(ctx, r.place(), func(p Page) error {
 		watchdog.Stop() // to take a page is our own work
 		if again {
@@ -86,8 +88,14 @@ func (r *Replica) tail(heard func()) error {
 		if err := r.take(p); err != nil {
 			return err
 		}
-		if doubts := r.inDoubt(); len(doubts) > 0 {
-			r.background(func() { r.verify(ctx, doubts, cancel) })
+		if !verifying.Load() { // one at a time: callers who leave early may bring doubts with each page
+			if doubts := r.inDoubt(); len(doubts) > 0 {
+				verifying.Store(true)
+				r.background(func() {
+					defer verifying.Store(false)
+					r.verify(ctx, doubts, cancel)
+				})
+			}
 		}
 		watchdog.Reset(silence)
 		r.works()

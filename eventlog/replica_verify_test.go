@@ -3,6 +3,7 @@ package eventlog_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -208,4 +209,47 @@ func TestReplicaLooksForWhatItHasStoredAndNotMet(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Callers who leave while their events are stored are many where requests are cut off early: the store isn't asked for all of these at once.
+func TestReplicaLooksForOneRecordAtATime(t *testing.T) {
+	t.Parallel()
+	store := newFakeStore()
+	var gate sync.Mutex
+	store.tail = func() error {
+		gate.Lock()
+		defer gate.Unlock()
+		return nil
+	}
+	var asked atomic.Int64
+	answers := make(chan struct{})
+	store.history = func(eventlog.Range) {
+		asked.Add(1)
+		<-answers
+	}
+	r := newReplica(t, store, nil)
+	for range 3 {
+		gate.Lock()
+		ctx, leave := context.WithCancel(t.Context())
+		told := make(chan error)
+		go func() {
+			_, err := r.Append(ctx, series("t", 1)...)
+			told <- err
+		}()
+		until(t, "it is stored", func() bool { return r.Waiters() == 1 })
+		leave()
+		if err := <-told; !errors.Is(err, eventlog.ErrNotVisible) {
+			t.Fatalf("who left is told %v", err)
+		}
+		gate.Unlock()
+		until(t, "it is followed", func() bool {
+			head, err := r.Head(t.Context())
+			return err == nil && head.At(0) == store.newestOfAll() && asked.Load() > 0
+		})
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the store was asked %d times before it answered", n)
+	}
+	close(answers)
+	until(t, "all are found", func() bool { return r.Doubts() == 0 })
 }
