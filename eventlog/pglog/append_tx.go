@@ -86,7 +86,11 @@ func (s *store) pendQuery(records []eventlog.Record) (query string, args []any) 
 		}
 		n := len(args)
 		fmt.Fprintf(&values, "(%t, %d::bigint, $%d::text, $%d::bytea, $%d::bytea, $%d::bytea, $%d::bigint)", i == 0, s.period(), n+1, n+2, n+3, n+4, n+5)
-		args = append(args, r.Topic, []byte(r.Key), orNull(r.IdempotencyKey), orEmpty(r.Body), h.known[i])
+		var idem any // a nil []byte is an empty one to lib/pq before 1.11, and then all events of a topic would have the same key
+		if r.IdempotencyKey != "" {
+			idem = []byte(r.IdempotencyKey)
+		}
+		args = append(args, r.Topic, []byte(r.Key), idem, orEmpty(r.Body), h.known[i])
 	}
 	return fmt.Sprintf(s.appendTx, values.String()), args
 }

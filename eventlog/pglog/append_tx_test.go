@@ -3,6 +3,7 @@ package pglog_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/buffkit/buffkit/eventlog"
 	"github.com/buffkit/buffkit/eventlog/pglog"
@@ -316,6 +318,71 @@ func TestAppendTxInASavepointThatIsRolledBackStoresNothing(t *testing.T) {
 	got := r.wait(2)
 	if len(got) != 2 || string(got[0].Event().Data) != "1" || string(got[1].Event().Data) != "3" {
 		t.Errorf("%d events: %v", len(got), got)
+	}
+}
+
+// emptying is a driver that takes a nil []byte for an empty one, as lib/pq before 1.11 does.
+type emptying struct{ driver.Connector }
+
+type emptyingConn struct{ *stdlib.Conn }
+
+func (e emptying) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := e.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return emptyingConn{conn.(*stdlib.Conn)}, nil
+}
+
+func (c emptyingConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	for i := range args {
+		if b, ok := args[i].Value.([]byte); ok && b == nil {
+			args[i].Value = []byte{}
+		}
+	}
+	return c.Conn.ExecContext(ctx, query, args)
+}
+
+func TestAppendSQLTxStoresEventsWithoutKeysByAnyDriver(t *testing.T) {
+	t.Parallel()
+	dsn := fresh(t)
+	l := openLog(t, dsn, nil)
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(emptying{stdlib.GetConnector(*config)})
+	defer db.Close()
+	head, err := l.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		if err := l.AppendSQLTx(t.Context(), tx, eventlog.Event{Topic: "all", Data: fmt.Append(nil, i)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.Append(t.Context(), eventlog.Event{Topic: "all", Data: []byte("last")}); err != nil { // what is before it can be read then
+		t.Fatal(err)
+	}
+	b, err := l.Read(t.Context(), []string{"all"}, head, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range b.Entries {
+		got = append(got, string(e.Event().Data))
+	}
+	if !slices.Equal(got, []string{"0", "1", "2", "last"}) {
+		t.Errorf("of three events there are %q", got)
 	}
 }
 
