@@ -301,7 +301,7 @@ func explain(pg *pgconn.PgError) error {
 		return fmt.Errorf("%w: the server's disk is full: %w", eventlog.ErrFull, pg)
 	case "40001":
 		return fmt.Errorf("pglog: the isolation of the log's connections is stricter than READ COMMITTED since it was opened: open it again, or set default_transaction_isolation back: %w", pg)
-	case "25006":
+	case readOnly:
 		return fmt.Errorf("pglog: the server is read-only, a standby or one on its way down: connect to the primary, with target_session_attrs=read-write: %w", pg)
 	case "42P01", "42883", "3F000":
 		return fmt.Errorf("%w: %w", ErrNoSchema, pg)

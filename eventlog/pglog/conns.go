@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -36,6 +37,20 @@ func (s *store) committed(ctx context.Context, conn *pgx.Conn, use func(querier)
 	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error { return use(tx) })
 }
 
+// used calls use, and closes a connection that leads to a standby: the pool's next one may lead to the primary.
+func used(conn *pgx.Conn, use func(*pgx.Conn) error) error {
+	err := use(conn)
+	var pg *pgconn.PgError
+	if errors.Is(err, ErrStandby) || errors.As(err, &pg) && pg.Code == readOnly {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}
+	return err
+}
+
+const readOnly = "25006" // read_only_sql_transaction
+
 type pgxConns struct {
 	pool *pgxpool.Pool
 	ours bool // close closes it
@@ -47,7 +62,7 @@ func (c pgxConns) with(ctx context.Context, use func(*pgx.Conn) error) error {
 		return err
 	}
 	defer conn.Release()
-	return use(conn.Conn())
+	return used(conn.Conn(), use)
 }
 
 func (c pgxConns) db(pooled bool) (*sql.DB, func() error) {
@@ -81,7 +96,7 @@ func (c sqlConns) with(ctx context.Context, use func(*pgx.Conn) error) error {
 		if !ok {
 			return ErrDriver
 		}
-		return use(ofPgx.Conn())
+		return used(ofPgx.Conn(), use)
 	})
 }
 

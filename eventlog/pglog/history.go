@@ -27,7 +27,7 @@ WITH bound AS MATERIALIZED (
 ), wanted AS (
 	SELECT f.*, sum(f.size) OVER (ORDER BY f."offset" DESC) - f.size AS newer FROM found f
 )
-SELECT l.epoch,
+SELECT ` + epochColumn + `,
 	CASE WHEN b.upto > 0 THEN b.upto ELSE coalesce(
 		(SELECT i.prev FROM {log}_index i WHERE i.topic = $1 ORDER BY i.last LIMIT 1),
 		(SELECT e.prev FROM {log}_events e WHERE e.topic = $1 ORDER BY e."offset" LIMIT 1),
@@ -103,6 +103,9 @@ func readHistory(ctx context.Context, q querier, query string, args []any, topic
 	var keySize *int
 	var piece []byte
 	_, err = pgx.ForEachRow(rows, []any{&h.Epoch, &h.Trimmed, &offset, &prev, &chain, &keySize, &piece}, func() error {
+		if h.Epoch == 0 {
+			return ErrStandby
+		}
 		if offset != nil {
 			h.Records = append(h.Records, eventlog.Record{
 				Topic: topic, Key: string(piece[:*keySize]), Body: piece[*keySize:], Offset: *offset, Prev: *prev, Chain: *chain,

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/buffkit/buffkit/eventlog"
+	"github.com/buffkit/buffkit/eventlog/pglog"
 	"github.com/buffkit/buffkit/internal/cable"
 )
 
@@ -92,5 +93,51 @@ func TestALostTailIsToldThoughOtherEventsAreAtItsOffsets(t *testing.T) {
 		if want := []string{"data: 1\n\n", "data: 2\n\n", "data: 3\n\n"}; !slices.Equal(got, want) {
 			t.Errorf("%s has %q", topic, got)
 		}
+	}
+}
+
+// A pool of several hosts may lead to a standby, which hasn't got yet what the node has seen. Nothing is lost: the node waits for the primary.
+func TestWhatAStandbyHasNotGotYetIsNotTakenForLost(t *testing.T) {
+	t.Parallel()
+	primary := ownServer(t, "fsync=off")
+	u, err := url.Parse(primary.URL(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := u.Host
+	c := cable.New(t, u.Host)
+	u.Host = c.Addr()
+	l := openLog(t, u.String(), nil)
+	send := func(data string) eventlog.Cursor {
+		t.Helper()
+		cursors, err := l.Append(t.Context(), eventlog.Event{Topic: "all", Data: []byte(data)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cursors[0]
+	}
+	early := send("early")
+	standby := standbyOf(t, primary)
+	until(t, "the standby to have it", func() bool { return has(t, standby, "early") })
+	exec(t, standby.URL(""), "SELECT pg_wal_replay_pause()")
+	late := send("late")
+	v, err := url.Parse(standby.URL(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Redirect(v.Host)
+	c.Cut()
+	until(t, "it to say so", func() bool { return errors.Is(l.Health(), pglog.ErrStandby) })
+	if _, err := l.Append(t.Context(), eventlog.Event{Topic: "all", Data: []byte("refused")}); err == nil || errors.Is(err, eventlog.ErrUnknownOutcome) {
+		t.Errorf("an append to a standby: %v", err)
+	}
+	c.Redirect(first) // without a cut: connections to the standby aren't kept
+	until(t, "it to find the primary", func() bool { return l.Health() == nil })
+	if last := send("last"); last.Epoch() != late.Epoch() {
+		t.Error("the log has another epoch: all readers were told a gap")
+	}
+	b, err := l.Read(t.Context(), []string{"all"}, early, 10)
+	if err != nil || len(b.Gaps) > 0 || len(b.Entries) != 2 {
+		t.Errorf("%d events, gaps %v, %v", len(b.Entries), b.Gaps, err)
 	}
 }

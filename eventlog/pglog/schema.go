@@ -132,5 +132,8 @@ func (s server) check() error {
 	return nil
 }
 
-// ErrStandby is returned by Open and its like for a server that follows another one.
+// epochColumn is the log's epoch, or 0 where the server follows another one: what such a server hasn't got yet would be taken for lost.
+const epochColumn = `CASE WHEN pg_is_in_recovery() THEN 0 ELSE l.epoch END`
+
+// ErrStandby is returned by Open and its like for a server that follows another one, and by reads once a pool leads to one.
 var ErrStandby = errors.New("pglog: the server is a standby, which takes no events: connect to the primary, or name all of them in the URL and add target_session_attrs=read-write")

@@ -17,7 +17,7 @@ const (
 
 // One statement sees one state: the head is that of the records. The sums stop a page of large events.
 const tailQuery = `
-SELECT l.epoch, l.head, b.last, b.first, b.chain, b.mark, b.topics, b.prevs, b.members, b.ends, b.keys, b.body FROM {log} l
+SELECT ` + epochColumn + `, l.head, b.last, b.first, b.chain, b.mark, b.topics, b.prevs, b.members, b.ends, b.keys, b.body FROM {log} l
 LEFT JOIN LATERAL (
 	SELECT * FROM (
 		SELECT p.*, sum(cardinality(p.members)) OVER page - cardinality(p.members) AS records_before,
@@ -103,6 +103,9 @@ func (s *store) readPage(ctx context.Context, q querier, from *int64) (page even
 		var b batch
 		if err := rows.Scan(&page.Epoch, &head, &b.last, &b.first, &b.chain, &b.mark, &b.topics, &b.prevs, &b.members, &b.ends, &b.keys, &b.body); err != nil {
 			return page, false, err
+		}
+		if page.Epoch == 0 {
+			return page, false, ErrStandby
 		}
 		if b.last != nil {
 			found := b.records(after)
