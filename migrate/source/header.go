@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/buffkit/buffkit/migrate/lexer"
@@ -85,7 +86,72 @@ func (h *Header) add(token lexer.Token) (msg, hint string) {
 	case hasValue && nearMiss[key] != "":
 		return "this isn't a header", "write it as -- " + nearMiss[key] + " …"
 	}
+	if word := meant(lower); word != "" {
+		return "this isn't a header, but nearly one", "write it as -- " + word + ", or put other words around it"
+	}
 	return "", ""
+}
+
+// meant returns the header that a comment is but for a letter or two, or for its colon. It returns "" for what is a comment.
+func meant(text string) string {
+	if key, _, ok := strings.Cut(text, ":"); ok {
+		for word, header := range map[string]string{
+			"depends": "depends: …", "requires-app": "requires-app: …", "squashes": "squashes: …", "environment": "env: …",
+		} {
+			if nearly(key, word) {
+				return header
+			}
+		}
+		return ""
+	}
+	word, value, _ := strings.Cut(text, " ")
+	switch {
+	case nearly(text, "no-transaction"):
+		return "no-transaction"
+	case nearly(text, "repeatable"):
+		return "repeatable"
+	case word == "env" && slices.Contains(environments, strings.TrimSpace(value)):
+		return "env: …"
+	case word == "requires-app" && isHeader((*Header).addApp, value):
+		return "requires-app: …"
+	case word == "depends" && isHeader((*Header).addDepends, value):
+		return "depends: …"
+	}
+	return ""
+}
+
+// environments are names that environments often have.
+var environments = []string{"production", "prod", "live", "staging", "stage", "preview", "test", "testing", "ci", "qa", "development", "dev", "local", "demo"}
+
+func isHeader(add func(*Header, string) (msg, hint string), value string) bool {
+	msg, _ := add(new(Header), strings.TrimSpace(value))
+	return msg == ""
+}
+
+// nearly tells whether a is b but for two characters at most.
+func nearly(a, b string) bool {
+	return len(a)-len(b) <= 2 && len(b)-len(a) <= 2 && edits(a, b) <= 2
+}
+
+// edits is how many characters must be put in, taken out or replaced to make b of a.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0] // the number above and to the left
+		row[0] = i + 1
+		for j := range len(b) {
+			changed := before
+			if a[i] != b[j] {
+				changed++
+			}
+			before = row[j+1]
+			row[j+1] = min(changed, before+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 func (h *Header) addDepends(list string) (msg, hint string) {

@@ -197,7 +197,7 @@ func TestASectionEndsAStatement(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	const file = "/* a licence */\n-- depends: auth:0003, kit/push:12 7\n-- No-Transaction\n--lint:allow drop-column it is unused\n-- env: production,staging\n\n" +
-		"-- about: this is no header\nDROP TABLE a;\n"
+		"-- about: this is no header\n-- depends on what the app does\n-- env vars\n-- repeated\n-- dependent: b\n-- requires-app restart\nDROP TABLE a;\n"
 	all, _ := load(t, folder(map[string]string{"1_a.up.sql": file}), dialect.Postgres)
 	h := all[0].Up.Header
 	if got := fmt.Sprint(h.Depends, h.NoTransaction, h.Env); got != "[auth:0003 kit/push:12 7] true [production staging]" {
@@ -219,6 +219,14 @@ func TestABadHeaderIsShown(t *testing.T) {
 		"-- no transaction":        "write it as -- no-transaction",
 		"-- depends-on: 7":         "write it as -- depends: …",
 		"-- environment: test":     "write it as -- env: …",
+		"-- enviroment: test":      "write it as -- env: …",
+		"-- env production":        "write it as -- env: …",
+		"-- depnds: billing:3":     "write it as -- depends: …",
+		"-- depends billing:3":     "write it as -- depends: …",
+		"-- requires-app 1.4.0":    "write it as -- requires-app: …",
+		"-- require-apps: 1.4.0":   "write it as -- requires-app: …",
+		"-- repeatble":             "write it as -- repeatable",
+		"-- no-transation":         "write it as -- no-transaction",
 	} {
 		_, err := source.Load(folder(map[string]string{"1_a.up.sql": header + "\nSELECT 1;"}), dialect.MySQL, nil)
 		var e *lexer.Error
