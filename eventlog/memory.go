@@ -64,6 +64,7 @@ type Memory struct {
 	last     Offset            // the newest
 	floor    Offset            // the newest dropped event of the topics that were forgotten
 	topics   map[string]*topic // those with events, and those of which only the newest dropped offset is known
+	era      uint64            // of topics: how often they were all let go
 	classes  classes           // the topics by size
 	due      dueQueue          // the topics by the age of their oldest event
 	keys     idempotency
@@ -164,6 +165,7 @@ func (m *Memory) Close() error {
 		return ErrClosed
 	}
 	m.closed = true
+	m.letGo()
 	m.topics, m.classes, m.due, m.keys, m.events, m.bytes = nil, classes{}, nil, idempotency{}, 0, 0
 	m.mu.Unlock()
 	close(m.done)

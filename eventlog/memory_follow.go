@@ -18,6 +18,7 @@ func (m *Memory) restart(epoch uint64, head Offset) {
 	}
 	m.epoch, m.idHead = epoch, idHeadOf(epoch)
 	m.last, m.floor = head, head
+	m.letGo()
 	m.topics, m.classes, m.due, m.events, m.bytes = make(map[string]*topic), classes{}, nil, 0, 0
 	for _, w := range m.watchers {
 		w.wake("")

@@ -21,17 +21,34 @@ func (m *Memory) ReadInto(ctx context.Context, into []Entry, topics []string, af
 	if m.closed {
 		return Batch{}, ErrClosed
 	}
-	return m.read(into[:0], topics, after, most), nil
+	return m.read(into[:0], topics, nil, after, most), nil
 }
 
 // Ask is one of the reads of a ReadAll.
 type Ask struct {
 	Topics []string
 	After  Cursor
+	Spot   Spot  // the one that a read of the same topics has left here before, or none
 	Batch  Batch // the answer. Its entries take the place of those that are in its memory
 
-	topic *topic // the first one, while the asks are looked at
+	topic *topic // the first one, nil if there is none, while the asks are answered
 	seen  int
+}
+
+// Spot is where a log's memory has the first topic of an Ask, so that the next read of it needn't look it up. It is good for that log and topic alone, and
+// does no harm when the topic has gone from there. The zero Spot is none.
+type Spot struct {
+	topic *topic
+	era   uint64
+}
+
+// find returns a topic, nil if there is none, and leaves in spot where it is.
+func (m *Memory) find(name string, spot *Spot) *topic {
+	if spot.topic != nil && spot.era == m.era && !spot.topic.forgotten {
+		return spot.topic
+	}
+	*spot = Spot{m.topics[name], m.era}
+	return spot.topic
 }
 
 // ReadAll answers each of the asks as ReadInto does, all at the same moment, with at most so many entries each. On an error none is answered.
@@ -47,7 +64,8 @@ func (m *Memory) ReadAll(ctx context.Context, asks []Ask, most int) error {
 	m.lookAt(asks)
 	for i := range asks {
 		a := &asks[i]
-		a.Batch = m.read(a.Batch.Entries[:0], a.Topics, a.After, most)
+		a.Batch = m.read(a.Batch.Entries[:0], a.Topics, a.topic, a.After, most)
+		a.topic = nil
 	}
 	return nil
 }
@@ -57,37 +75,36 @@ func (m *Memory) ReadAll(ctx context.Context, asks []Ask, most int) error {
 // together.
 func (m *Memory) lookAt(asks []Ask) {
 	for i := range asks {
-		if len(asks[i].Topics) > 0 {
-			asks[i].topic = m.topics[asks[i].Topics[0]]
-		}
-	}
-	for i := range asks {
-		if t := asks[i].topic; t == nil || len(t.chunks) == 0 {
-			asks[i].topic = nil
+		if a := &asks[i]; len(a.Topics) > 0 {
+			a.topic = m.find(a.Topics[0], &a.Spot)
 		}
 	}
 	for i := range asks {
 		if t := asks[i].topic; t != nil {
+			asks[i].seen += len(t.chunks)
+		}
+	}
+	for i := range asks {
+		if t := asks[i].topic; t != nil && len(t.chunks) > 0 {
 			asks[i].seen += len(t.chunks[len(t.chunks)-1].records)
 		}
 	}
 	for i := range asks {
-		if t := asks[i].topic; t != nil {
+		if t := asks[i].topic; t != nil && len(t.chunks) > 0 {
 			asks[i].seen += int(t.chunks[len(t.chunks)-1].newest())
-			asks[i].topic = nil
 		}
 	}
 }
 
-// read answers a read, with entries in memory of the caller's.
-func (m *Memory) read(into []Entry, topics []string, after Cursor, most int) Batch {
+// read answers a read, with entries in memory of the caller's. The first topic needn't be looked up if it is given.
+func (m *Memory) read(into []Entry, topics []string, first *topic, after Cursor, most int) Batch {
 	b := Batch{Entries: into, Next: NewCursor(m.epoch, m.last)}
 	if err := m.checkCursor(after); err != nil {
 		b.Gaps = gapOfAll(topics, err)
 		return b
 	}
 	var few [8]reader // most streams follow no more topics than this, and need no allocation
-	readers, gaps := m.readersAfter(topics, after, few[:0])
+	readers, gaps := m.readersAfter(topics, first, after, few[:0])
 	b.Gaps = gaps
 	for i := range readers {
 		b.Behind += readers[i].left
@@ -139,10 +156,13 @@ func distinct(gaps []Gap) []Gap {
 }
 
 // readersAfter returns a reader for each topic that has events beyond the cursor, by their next offsets, and the gaps.
-func (m *Memory) readersAfter(topics []string, after Cursor, readers []reader) ([]reader, []Gap) {
+func (m *Memory) readersAfter(topics []string, first *topic, after Cursor, readers []reader) ([]reader, []Gap) {
 	var gaps []Gap
-	for _, name := range topics {
-		t, known := m.topics[name]
+	for i, name := range topics {
+		t, known := first, first != nil
+		if i > 0 || !known {
+			t, known = m.topics[name]
+		}
 		trimmed, gone := m.floor, Offset(0)
 		if known {
 			trimmed, gone = t.trimmed, t.gone

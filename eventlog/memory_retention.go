@@ -98,7 +98,16 @@ func (m *Memory) forget(t *topic) {
 	m.classes.remove(t)
 	m.due.remove(t)
 	delete(m.topics, t.name)
+	t.forgotten = true
 	m.bytes -= t.overhead()
+}
+
+// letGo parts from all topics. Whoever has a Spot keeps one of them, but not its events.
+func (m *Memory) letGo() {
+	for _, t := range m.topics {
+		t.chunks = nil
+	}
+	m.era++
 }
 
 // sweep drops what has become too old, until Close.

@@ -20,6 +20,7 @@ type topic struct {
 	newest  Offset  // the newest ever
 	extent
 
+	forgotten  bool   // it isn't in the log any more
 	class      uint8  // where in classes it is
 	prev, next *topic // in its class
 

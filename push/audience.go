@@ -24,6 +24,7 @@ type audience struct {
 	gzip   bool
 	seats  []int // in the index's lists, one a topic; guarded by the index
 	refs   int   // guarded by the index
+	lone   *lone // what it is part of, if it has one topic
 
 	mu      sync.Mutex // guards what follows
 	streams []*connection
@@ -51,9 +52,44 @@ func (a *audience) crowd(s *shard) *crowd {
 			return c
 		}
 	}
-	c := &crowd{audience: a, shard: s}
+	var c *crowd
+	if a.lone != nil && len(a.crowds) == 0 {
+		c = &a.lone.crowd
+	} else {
+		c = new(crowd)
+	}
+	c.audience, c.shard = a, s
 	a.crowds = append(a.crowds, c)
 	return c
+}
+
+// lone is an audience of one topic, as most are, in one piece of memory with what it takes to wake and to serve it. With a hundred thousand of them, each piece
+// that lies elsewhere is waited for by itself.
+type lone struct {
+	audience audience
+	crowd    crowd // the first
+	topic    [1]string
+	seat     [1]int
+	crowds   [1]*crowd   // while it is the only one
+	follower [1]follower // the topic's list, while there is no other
+}
+
+func newAudience(key string, topics []string, slow SlowPolicy, gzip bool) *audience {
+	if len(topics) != 1 {
+		return &audience{key: key, topics: topics, slow: slow, gzip: gzip, seats: make([]int, len(topics))}
+	}
+	l := &lone{topic: [1]string{topics[0]}}
+	a := &l.audience
+	a.key, a.topics, a.slow, a.gzip, a.seats, a.crowds, a.lone = key, l.topic[:], slow, gzip, l.seat[:], l.crowds[:0], l
+	return a
+}
+
+// list returns a list of followers to which the audience can be added.
+func (a *audience) list(followers []follower) []follower {
+	if a.lone != nil && followers == nil {
+		return a.lone.follower[:0]
+	}
+	return followers
 }
 
 func (a *audience) add(c *connection) {
@@ -116,11 +152,12 @@ func (x *index) join(topics []string, slow SlowPolicy, gzip bool) *audience {
 	defer x.mu.Unlock()
 	a, ok := x.audiences[key]
 	if !ok {
-		a = &audience{key: key, topics: topics, slow: slow, gzip: gzip, seats: make([]int, len(topics))}
+		a = newAudience(key, topics, slow, gzip)
 		x.audiences[key] = a
 		for slot, topic := range topics {
-			a.seats[slot] = len(x.followers[topic])
-			x.followers[topic] = append(x.followers[topic], follower{a, slot})
+			list := a.list(x.followers[topic])
+			a.seats[slot] = len(list)
+			x.followers[topic] = append(list, follower{a, slot})
 		}
 	}
 	a.refs++

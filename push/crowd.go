@@ -17,6 +17,7 @@ type crowd struct {
 	// The shard alone touches what follows.
 
 	at     eventlog.Cursor // zero while nobody is in step
+	spot   eventlog.Spot   // where the log has its first topic
 	sent   int64           // nanoseconds since 1970: when those in step were last written to
 	step   []stepper
 	late   []*parked // those that catch up and have nothing of their own, the longest waiting first; some may be gone, or alone

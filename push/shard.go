@@ -240,12 +240,6 @@ func (s *shard) lookAt(crowds []*crowd) {
 		}
 		s.seen += len(c.audience.topics)
 	}
-	for _, c := range crowds {
-		s.seen += len(c.audience.topics[0])
-	}
-	for _, c := range crowds {
-		s.seen += int(c.audience.topics[0][0])
-	}
 }
 
 // take empties the inbox into taken.

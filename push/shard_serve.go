@@ -62,7 +62,7 @@ func (s *shard) serveCrowds(some []*crowd) {
 	s.asks = slices.Grow(s.asks[:0], len(some))[:len(some)]
 	for i, c := range some {
 		c.news.Store(false) // before the read: what comes from here on asks for another
-		s.asks[i].Topics, s.asks[i].After = nil, c.at
+		s.asks[i].Topics, s.asks[i].After, s.asks[i].Spot = nil, c.at, c.spot
 		if len(c.step) > 0 && len(c.audience.topics) <= glanceTopics {
 			s.asks[i].Topics = c.audience.topics
 		}
@@ -71,6 +71,7 @@ func (s *shard) serveCrowds(some []*crowd) {
 	s.takeOwn()
 	for i, c := range some {
 		a := &s.asks[i]
+		c.spot, a.Spot = a.Spot, eventlog.Spot{}
 		found := a.Batch.Entries
 		switch {
 		case len(c.step) == 0:

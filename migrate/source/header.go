@@ -85,16 +85,17 @@ func (h *Header) add(token lexer.Token) (msg, hint string) {
 		return "this isn't a header", "write it as -- " + nearMiss[lower]
 	case hasValue && nearMiss[key] != "":
 		return "this isn't a header", "write it as -- " + nearMiss[key] + " …"
-	}
-	if word := meant(lower); word != "" {
-		return "this isn't a header, but nearly one", "write it as -- " + word + ", or put other words around it"
+	default:
+		if word := meant(lower); word != "" {
+			return "this isn't a header, but nearly one", "write it as -- " + word + ", or put other words around it"
+		}
 	}
 	return "", ""
 }
 
 // meant returns the header that a comment is but for a letter or two, or for its colon. It returns "" for what is a comment.
 func meant(text string) string {
-	if key, _, ok := strings.Cut(text, ":"); ok {
+	if key, _, ok := strings.Cut(text, ":"); ok && !strings.Contains(key, " ") {
 		for word, header := range map[string]string{
 			"depends": "depends: …", "requires-app": "requires-app: …", "squashes": "squashes: …", "environment": "env: …",
 		} {
