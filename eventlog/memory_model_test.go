@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,7 @@ type model struct {
 	n       int
 	inexact bool // MaxBytes may evict, too
 	forgets bool // MaxTopics or MaxBytes may make it forget topics
+	spots   map[string]eventlog.Spot
 }
 
 var modelNames = []string{"a", "b", "c", "d", "e", "f", "g", strings.Repeat("long", 50)}
@@ -115,7 +117,7 @@ func runModel(t *testing.T, opts eventlog.MemoryOptions, script []byte) {
 		t: t, log: log, opts: opts, start: time.Now(), topics: map[string]*modelTopic{}, keys: map[[2]string]modelKey{},
 		keep:    eventlog.Retention{Count: eventlog.DefaultRetentionCount, Bytes: eventlog.DefaultRetentionBytes, Age: eventlog.DefaultRetentionAge},
 		inexact: opts.MaxBytes > 0, forgets: opts.MaxBytes > 0 || opts.MaxTopics > 0,
-		cursors: []eventlog.Cursor{{}},
+		cursors: []eventlog.Cursor{{}}, spots: map[string]eventlog.Spot{},
 	}
 	for _, name := range modelNames {
 		m.topics[name] = &modelTopic{}
@@ -346,6 +348,21 @@ func (m *model) read(after eventlog.Cursor, topics []string, most int) {
 		m.t.Fatalf("Read of %q after %v told no gap of %q", topics, after, gaps)
 	}
 	m.compare(b, want, most, after.IsZero())
+	if len(topics) > 0 {
+		m.ask(after, topics, most, b)
+	}
+}
+
+// ask reads again, by the spot where the first topic was the last time, however much has happened to that since.
+func (m *model) ask(after eventlog.Cursor, topics []string, most int, want eventlog.Batch) {
+	asks := []eventlog.Ask{{Topics: topics, After: after, Spot: m.spots[topics[0]]}}
+	if err := m.log.ReadAll(m.t.Context(), asks, most); err != nil {
+		m.t.Fatal(err)
+	}
+	m.spots[topics[0]] = asks[0].Spot
+	if got := asks[0].Batch; !reflect.DeepEqual(got, want) {
+		m.t.Fatalf("ReadAll of %q after %v: got %+v, want %+v", topics, after, got, want)
+	}
 }
 
 // want returns what a Read must return if nothing was evicted, in full, and the topics that retention has trimmed.

@@ -607,6 +607,29 @@ func TestReplicaFindsThatAnEarlierLogHasComeBack(t *testing.T) {
 	epochBeyond(first, second)
 }
 
+// Whoever keeps where a topic is gets what stands in the log as it is now.
+func TestASpotIsNoGoodInAnotherLog(t *testing.T) {
+	t.Parallel()
+	store := newFakeStore()
+	r := newReplica(t, store, nil)
+	last := mustAppend(t, r, series("t", 5)...)[4]
+	asks := []eventlog.Ask{{Topics: []string{"t"}, After: last}}
+	read := func() eventlog.Batch {
+		if err := r.ReadAll(t.Context(), asks, 10); err != nil {
+			t.Fatal(err)
+		}
+		return asks[0].Batch
+	}
+	read()
+	store.rollBack(1)
+	until(t, "it is told", func() bool { return len(read().Gaps) == 1 })
+	asks[0].After = read().Next
+	mustAppend(t, r, series("t", 1)...)
+	if b := read(); len(b.Entries) != 1 || len(b.Gaps) > 0 {
+		t.Errorf("%+v", b)
+	}
+}
+
 func TestReplicaSealsKeysOfEveryLength(t *testing.T) {
 	t.Parallel()
 	keys, err := eventlog.NewKeyRing([]eventlog.Key{{ID: strings.Repeat("k", 63), Secret: make([]byte, eventlog.KeyBytes)}}, nil)
