@@ -175,6 +175,22 @@ func TestReplicaAcknowledgesNothingThatAFailoverHasLost(t *testing.T) {
 	}
 }
 
+// leaveEarly appends an event, and leaves when it is stored and the node hasn't met it yet.
+func leaveEarly(t *testing.T, r *eventlog.Replica) {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	told := make(chan error)
+	go func() {
+		_, err := r.Append(ctx, series("t", 1)...)
+		told <- err
+	}()
+	until(t, "it is stored", func() bool { return r.Waiters() == 1 })
+	leave()
+	if err := <-told; !errors.Is(err, eventlog.ErrNotVisible) {
+		t.Fatalf("who left is told %v", err)
+	}
+}
+
 // Who was told that an event is stored, and will come, has left when it turns out to be lost.
 func TestReplicaLooksForWhatItHasStoredAndNotMet(t *testing.T) {
 	t.Parallel()
@@ -186,17 +202,7 @@ func TestReplicaLooksForWhatItHasStoredAndNotMet(t *testing.T) {
 			before := mustAppend(t, r, series("before", 1)...)[0]
 			down.Store(true)
 			until(t, "it says so", func() bool { store.wake(); return r.Health() != nil })
-			ctx, leave := context.WithCancel(t.Context())
-			told := make(chan error)
-			go func() {
-				_, err := r.Append(ctx, series("t", 1)...)
-				told <- err
-			}()
-			until(t, "it is stored", func() bool { return r.Waiters() == 1 })
-			leave()
-			if err := <-told; !errors.Is(err, eventlog.ErrNotVisible) {
-				t.Fatalf("who left is told %v", err)
-			}
+			leaveEarly(t, r)
 			if lost {
 				store.rollBack(1)
 			}
@@ -230,17 +236,7 @@ func TestReplicaLooksForOneRecordAtATime(t *testing.T) {
 	r := newReplica(t, store, nil)
 	for range 3 {
 		gate.Lock()
-		ctx, leave := context.WithCancel(t.Context())
-		told := make(chan error)
-		go func() {
-			_, err := r.Append(ctx, series("t", 1)...)
-			told <- err
-		}()
-		until(t, "it is stored", func() bool { return r.Waiters() == 1 })
-		leave()
-		if err := <-told; !errors.Is(err, eventlog.ErrNotVisible) {
-			t.Fatalf("who left is told %v", err)
-		}
+		leaveEarly(t, r)
 		gate.Unlock()
 		until(t, "it is followed", func() bool {
 			head, err := r.Head(t.Context())

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/buffkit/buffkit/migrate/internal/spelling"
 	"github.com/buffkit/buffkit/migrate/lexer"
 )
 
@@ -154,7 +155,7 @@ func (s *script) fromShared(a *allow) bool {
 func (c *checker) didYouMean(id string) string {
 	best, distance := "", 4 // more edits than that is another word
 	for _, other := range c.ids {
-		if n := edits(id, other); n < distance {
+		if n := spelling.Edits(id, other); n < distance {
 			best, distance = other, n
 		}
 	}
@@ -162,28 +163,4 @@ func (c *checker) didYouMean(id string) string {
 		return ""
 	}
 	return "; did you mean " + best + "?"
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	if len(a) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

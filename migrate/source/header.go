@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/buffkit/buffkit/migrate/internal/spelling"
 	"github.com/buffkit/buffkit/migrate/lexer"
 )
 
@@ -130,30 +131,7 @@ func isHeader(add func(*Header, string) (msg, hint string), value string) bool {
 }
 
 // nearly tells whether a is b but for two characters at most.
-func nearly(a, b string) bool {
-	return len(a)-len(b) <= 2 && len(b)-len(a) <= 2 && edits(a, b) <= 2
-}
-
-// edits is how many characters must be put in, taken out or replaced to make b of a.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0] // the number above and to the left
-		row[0] = i + 1
-		for j := range len(b) {
-			changed := before
-			if a[i] != b[j] {
-				changed++
-			}
-			before = row[j+1]
-			row[j+1] = min(changed, before+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
-}
+func nearly(a, b string) bool { return spelling.Edits(a, b) <= 2 }
 
 func (h *Header) addDepends(list string) (msg, hint string) {
 	for _, item := range fields(list) {
