@@ -114,9 +114,15 @@ func TestReplicaDoubtsUntilThereIsAnAnswer(t *testing.T) {
 	cut()
 	close(answers)
 	down.Store(false)
+	untilLost(t, r, last)
+}
+
+// untilLost returns when the node has found that the log isn't any more what it was at a cursor.
+func untilLost(t *testing.T, r *eventlog.Replica, at eventlog.Cursor) {
+	t.Helper()
 	until(t, "it finds the loss", func() bool {
 		head, err := r.Head(t.Context())
-		return err == nil && head.Epoch() != last.Epoch()
+		return err == nil && head.Epoch() != at.Epoch()
 	})
 }
 
@@ -137,10 +143,7 @@ func TestReplicaFindsALostTailByTheTopicsBefore(t *testing.T) {
 	store.mu.Unlock()
 	fill(t, store, series("presence", 2)...)
 	down.Store(false)
-	until(t, "it finds the loss", func() bool {
-		head, err := r.Head(t.Context())
-		return err == nil && head.Epoch() != last.Epoch()
-	})
+	untilLost(t, r, last)
 }
 
 // A server stores an event, answers, and is gone before any node has met the event. The one that takes over lacks it, and has others behind its offset when
